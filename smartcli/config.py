@@ -1,0 +1,317 @@
+"""Training options in one frozen value: types, allowed values, and the paper's defaults.
+
+`OPTIONS` is the one table behind the command line, the keys of a `--config` file and recipe, the
+settings stored with a checkpoint, and the reference page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Generic, Literal, TypeVar, cast
+
+from smartcli.errors import UserError, suggest
+
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True)
+class PerTask(Generic[Number]):
+    """One value for every task, and other values for named tasks (`--lambda 1`, `--lambda sts=2`)."""
+
+    default: Number
+    by_task: tuple[tuple[str, Number], ...] = ()
+
+    def __getitem__(self, task: str) -> Number:
+        return dict(self.by_task).get(task, self.default)
+
+    def with_tasks(self, values: Mapping[str, Number]) -> PerTask[Number]:
+        """Return the same with `values` for the named tasks; the others keep theirs."""
+        return PerTask(self.default, tuple({**dict(self.by_task), **values}.items()))
+
+    def to_json(self) -> Any:
+        """Return the number, or `{"default": number, task: number}` where tasks were named."""
+        return {"default": self.default, **dict(self.by_task)} if self.by_task else self.default
+
+
+@dataclass(frozen=True)
+class Option:
+    """One training option: `type` is int, float, str, bool, task-int, task-float or names."""
+
+    key: str
+    type: str
+    help: str
+    panel: str
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    above_low: bool = False
+    """Whether `low` itself is refused."""
+    below_high: bool = False
+    """Whether `high` itself is refused."""
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.key.replace("_", "-")
+
+
+_DATA, _MODEL, _OPTIM, _SMART, _RUN = "Data and encoder", "Model", "Optimisation", "SMART", "Run"
+
+OPTIONS: tuple[Option, ...] = (
+    Option("data", "str", "Data set, by the name that prepare gave it (default: the one prepared last).", _DATA),
+    Option("encoder", "str", "Encoder: a hub id, a folder, or minilm (default: the data set's).", _DATA),
+    Option("revision", "str", "Revision of a hub encoder: branch, tag or commit.", _DATA),
+    Option("init", "str", "Checkpoint whose encoder and heads to start from (never its optimizer state).", _DATA),
+    Option("tasks", "names", "Tasks to train, as a list: sst,qqp (default: all of the data set's).", _DATA),
+    Option("rows", "int", "Train on N rows a task, the same for every seed (default: all).", _DATA, low=1),
+    Option("max_length", "int", "Tokens an example may have, special tokens included.", _DATA, low=8),
+    Option("pair_mode", "str", "How the two sentences of a pair meet.", _MODEL, ("separate", "cosine", "concat")),
+    Option("pooling", "str", "What stands for a sentence.", _MODEL, ("cls", "pooler", "mean")),
+    Option("freeze_encoder", "bool", "Train the heads alone.", _MODEL),
+    Option("dropout", "float", "Hidden dropout.", _MODEL, low=0, high=1, below_high=True),
+    Option(
+        "attention_dropout",
+        "float",
+        "Dropout on attention weights (default: the encoder's).",
+        _MODEL,
+        low=0,
+        high=1,
+        below_high=True,
+    ),
+    Option("schedule", "str", "One task after the other, or all in every step.", _OPTIM, ("sequential", "simultaneous")),
+    Option("epochs", "task-int", "Epochs: N, or task=N,…", _OPTIM, low=1),
+    Option("batch_size", "task-int", "Examples of a task in a step: N, or task=N,…", _OPTIM, low=1),
+    Option("lr", "float", "Learning rate.", _OPTIM, low=0, above_low=True),
+    Option("weight_decay", "float", "AdamW weight decay; biases and LayerNorm weights have none.", _OPTIM, low=0),
+    Option("warmup", "float", "Share of the steps in which the learning rate rises.", _OPTIM, low=0, high=1),
+    Option("lr_schedule", "str", "Learning rate after the warm-up.", _OPTIM, ("constant", "linear")),
+    Option("clip_norm", "float", "Largest gradient norm, encoder and heads together; 0 is off.", _OPTIM, low=0),
+    Option("surgery", "str", "Conflict projection: none, pcgrad, or torchjd:NAME (extra aggregators).", _OPTIM),
+    Option("lambda", "task-float", "Weight of the smoothness penalty R_s; 0 is off. N, or task=N,…", _SMART, low=0),
+    Option("mu", "task-float", "Weight of the Bregman penalty; 0 is off. N, or task=N,…", _SMART, low=0),
+    Option(
+        "beta",
+        "float",
+        "Teacher's average (default: .99 for a tenth of the steps, then .999). 0 is the previous "
+        "iterate: with one inner step its gradient is zero but for dropout, so it has little effect.",
+        _SMART,
+        low=0,
+        high=1,
+    ),
+    Option("smart_variant", "str", "paper, or mtdnn: what most published code runs.", _SMART, ("paper", "mtdnn")),
+    Option("smart_dropout", "str", "Dropout in the penalty's pass; same: the clean pass's masks.", _SMART, ("on", "off", "same")),
+    Option(
+        "epsilon",
+        "float",
+        "Radius of the perturbation. With --norm 2 it counts the whole sentence, so it is weaker by "
+        "about sqrt(tokens x width) than with inf.",
+        _SMART,
+        low=0,
+    ),
+    Option("sigma", "float", "Standard deviation of the start noise.", _SMART, low=0),
+    Option("step_size", "float", "Ascent step: delta <- project(delta + step-size * g / |g|).", _SMART, low=0),
+    Option("ascent_steps", "int", "Ascent steps K.", _SMART, low=1),
+    Option("norm", "str", "Norm of a sentence's perturbation.", _SMART, ("inf", "2")),
+    Option("seed", "int", "Seed of every random draw.", _RUN, low=0, high=2**63 - 1),
+    Option("precision", "str", "Number format of training; auto times both.", _RUN, ("auto", "fp32", "bf16")),
+    Option("device", "str", "Where to train.", _RUN, ("auto", "cpu", "cuda")),
+    Option("threads", "int", "CPU threads (default: all).", _RUN, low=1),
+    Option("max_steps", "int", "End after N updates.", _RUN, low=1),
+    Option("save_every", "int", "Save the run every N steps too (always: each epoch and 10 minutes).", _RUN, low=1),
+    Option("keep", "str", "Which epoch becomes the checkpoint, by dev score.", _RUN, ("best", "last")),
+    Option("skip_bad_steps", "int", "Go on past at most N steps with a non-finite loss or gradient.", _RUN, low=0),
+    Option("compile", "bool", "Compile the layers with torch.compile.", _RUN),
+)
+OPTION_OF: dict[str, Option] = {option.key: option for option in OPTIONS}
+RUN_ONLY: frozenset[str] = frozenset({"threads", "device", "precision", "save_every"})
+"""Options that may differ when a run is resumed: they do not change what is trained."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every training option in force; the field `lam` is the option `lambda`."""
+
+    data: str | None = None
+    encoder: str | None = None
+    revision: str | None = None
+    init: str | None = None
+    tasks: tuple[str, ...] | None = None
+    rows: int | None = None
+    max_length: int = 128
+    pair_mode: Literal["separate", "cosine", "concat"] = "concat"
+    pooling: Literal["cls", "pooler", "mean"] = "cls"
+    freeze_encoder: bool = False
+    dropout: float = 0.1
+    attention_dropout: float | None = None
+    schedule: Literal["sequential", "simultaneous"] = "simultaneous"
+    epochs: PerTask[int] = PerTask(10)
+    batch_size: PerTask[int] = PerTask(8)
+    lr: float = 1e-5
+    weight_decay: float = 0.0
+    warmup: float = 0.0
+    lr_schedule: Literal["constant", "linear"] = "constant"
+    clip_norm: float = 0.0
+    surgery: str = "none"
+    lam: PerTask[float] = PerTask(1.0)
+    mu: PerTask[float] = PerTask(0.0)
+    beta: float | None = None
+    smart_variant: Literal["paper", "mtdnn"] = "paper"
+    smart_dropout: Literal["on", "off", "same"] = "on"
+    epsilon: float = 1e-5
+    sigma: float = 1e-5
+    step_size: float = 1e-3
+    ascent_steps: int = 1
+    norm: Literal["inf", "2"] = "inf"
+    seed: int = 0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = None
+    max_steps: int | None = None
+    save_every: int | None = None
+    keep: Literal["best", "last"] = "best"
+    skip_bad_steps: int = 0
+    compile: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return option keys and JSON values, in table order; `Settings.from_json` reads them back."""
+        out: dict[str, Any] = {}
+        for option in OPTIONS:
+            value = getattr(self, field_of(option.key))
+            if isinstance(value, PerTask):
+                value = value.to_json()
+            out[option.key] = list(value) if isinstance(value, tuple) else value
+        return out
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Settings:
+        """Read what `to_json` wrote, checking every value."""
+        return apply(cls(), value, "settings")
+
+
+def field_of(key: str) -> str:
+    """Return the `Settings` field of an option key (`lambda` is a Python keyword)."""
+    return "lam" if key == "lambda" else key
+
+
+def apply(settings: Settings, layer: Mapping[str, Any], source: str) -> Settings:
+    """Return `settings` with the values of `layer` (option key to text or JSON value) on top.
+
+    A value for named tasks leaves the other tasks as they are; a plain value counts for all. Errors
+    start with the flag when `source` is "command line", else with `source` and the key.
+    """
+    changes: dict[str, Any] = {}
+    for raw_key, value in layer.items():
+        key = raw_key.replace("-", "_")
+        if key not in OPTION_OF:
+            raise UserError(f'{source}: unknown key "{raw_key}"{suggest(key, OPTION_OF)}')
+        option = OPTION_OF[key]
+        where = option.flag if source == "command line" else f'{source}, "{raw_key}"'
+        changes[field_of(key)] = _read(option, value, getattr(settings, field_of(key)), where)
+    return replace(settings, **changes)
+
+
+def _read(option: Option, value: Any, current: Any, where: str) -> Any:
+    if value is None:
+        default = next(f.default for f in fields(Settings) if f.name == field_of(option.key))
+        if default is None:
+            return None
+        raise UserError(f"{where} needs a value, found none")
+    if option.type == "bool":
+        if not isinstance(value, bool):
+            raise UserError(f"{where} must be true or false, found {value!r}")
+        return value
+    if option.type == "names":
+        return _names(value, where)
+    if option.type.startswith("task-"):
+        return _per_task(option, value, current, where)
+    if option.type == "str":
+        return _word(option, value, where)
+    return read_number(option, value, where)
+
+
+def _word(option: Option, value: Any, where: str) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f"{where} must be a word, found {value!r}")
+    if option.choices and value not in option.choices:
+        raise UserError(
+            f"{where} must be one of {', '.join(option.choices)}; found {value!r}{suggest(value, option.choices)}"
+        )
+    if option.key == "surgery" and value not in ("none", "pcgrad") and not value.startswith("torchjd:"):
+        known = ("none", "pcgrad", "torchjd:NAME")
+        raise UserError(f"{where} must be one of {', '.join(known)}; found {value!r}{suggest(value, known)}")
+    return value
+
+
+def _names(value: Any, where: str) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not parts or not all(isinstance(p, str) and p.strip() for p in parts):
+        raise UserError(f"{where} must be a list of task names such as sst,qqp; found {value!r}")
+    names = tuple(part.strip() for part in parts)
+    if len(set(names)) != len(names):
+        raise UserError(f"{where} names a task twice: {','.join(names)}")
+    return names
+
+
+def _per_task(option: Option, value: Any, current: PerTask[Any], where: str) -> PerTask[Any]:
+    if isinstance(value, str) and "=" in value:
+        entries: dict[str, Any] = {}
+        for part in value.split(","):
+            task, sign, number = part.partition("=")
+            if not sign or not task.strip() or task.strip() in entries:
+                raise UserError(f"{where} must be one number or task=number,… with each task once; found {value!r}")
+            entries[task.strip()] = number
+        value = entries
+    if isinstance(value, Mapping):
+        entries = dict(value)
+        if "default" in entries:
+            current = PerTask(read_number(option, entries.pop("default"), where))
+        return current.with_tasks({task: read_number(option, v, where) for task, v in entries.items()})
+    return PerTask(read_number(option, value, where))
+
+
+def read_number(option: Option, value: Any, where: str) -> Any:
+    """Return `value` as the option's int or float, inside its limits; a UserError names `where`."""
+    whole = option.type.endswith("int")
+    kind = "a whole number" if whole else "a number"
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        number: float | int = (int(value) if isinstance(value, str | int) else _whole(value)) if whole else float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(f"{where} must be {kind}, found {value!r}") from None
+    low, high = option.low, option.high
+    fits = math.isfinite(number)
+    fits = fits and (low is None or (number > low if option.above_low else number >= low))
+    fits = fits and (high is None or (number < high if option.below_high else number <= high))
+    if not fits:
+        raise UserError(f"{where} must be {kind}{_limits(option)}, found {value}")
+    return number
+
+
+def _whole(value: Any) -> int:
+    if value != int(value):
+        raise ValueError
+    return int(value)
+
+
+def _limits(option: Option) -> str:
+    low = "" if option.low is None else f"{'above' if option.above_low else 'at least'} {option.low:g}"
+    high = "" if option.high is None else f"{'below' if option.below_high else 'at most'} {option.high:g}"
+    return " " + " and ".join(part for part in (low, high) if part) if low or high else ""
+
+
+def check_task_names(settings: Settings, known: tuple[str, ...]) -> None:
+    """Raise a UserError when an option names a task that the table lacks (`--lambda sts=1,foo=2`)."""
+    named = [("--tasks", settings.tasks or ())]
+    for key in ("epochs", "batch_size", "lambda", "mu"):
+        value = cast("PerTask[Any]", getattr(settings, field_of(key)))
+        named.append((OPTION_OF[key].flag, tuple(task for task, _ in value.by_task)))
+    for flag, tasks in named:
+        for task in tasks:
+            if task not in known:
+                raise UserError(
+                    f'{flag}: there is no task "{task}"; expected one of {", ".join(known)}{suggest(task, known)}'
+                )

@@ -1,0 +1,1 @@
+"""Sources, cleaning, splits and the token cache; free of torch."""

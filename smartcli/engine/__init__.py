@@ -1,0 +1,1 @@
+"""The training core; the only package that imports torch."""

@@ -1,0 +1,1 @@
+"""Facts of each encoder type, and finding an encoder's files; free of torch."""

@@ -1,0 +1,1 @@
+"""Checkpoints and runs on disk: names, manifests, locks, lineage; free of torch."""

@@ -1,0 +1,1 @@
+"""Tables, figures and HTML from predictions and logs; free of torch."""

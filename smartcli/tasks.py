@@ -1,0 +1,229 @@
+"""What a task is, and the table of tasks that a data set declares."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, cast, get_args
+
+from smartcli.errors import UserError, suggest
+
+Kind = Literal["classification", "binary", "regression"]
+Metric = Literal["accuracy", "f1", "mcc", "pearson", "spearman"]
+Split = Literal["train", "dev", "test"]
+
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+CORRELATIONS: frozenset[str] = frozenset({"mcc", "pearson", "spearman"})
+METRICS_OF_KIND: dict[str, tuple[str, ...]] = {
+    "classification": ("accuracy", "f1", "mcc"),
+    "binary": ("accuracy", "f1", "mcc"),
+    "regression": ("pearson", "spearman"),
+}
+TASK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
+RESERVED_NAMES = frozenset({"checkpoint", "kind", "method", "lambda", "dropout", "seed", "overall", "event", "epoch"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One sentence or sentence-pair task: its columns, its labels and how it is scored."""
+
+    name: str
+    kind: Kind
+    text: tuple[str, ...]
+    """One or two column names."""
+    label: str
+    id: str | None = None
+    labels: tuple[str, ...] = ()
+    """Class names in order; empty until the data say how many there are, and for regression."""
+    range: tuple[float, float] | None = None
+    """Lowest and highest score of a regression task, after `scale`."""
+    scale: float = 1.0
+    metric: Metric = "accuracy"
+    weight: float = 1.0
+    train: str | None = None
+    dev: str | None = None
+    test: str | None = None
+
+    @property
+    def pair(self) -> bool:
+        """Whether an example has two sentences."""
+        return len(self.text) == 2
+
+    @property
+    def classes(self) -> int:
+        """Number of classes; 0 for regression."""
+        return len(self.labels)
+
+    def file(self, split: Split) -> str | None:
+        """File name declared for `split`."""
+        return cast("str | None", getattr(self, split))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; `Task.from_json` reads them back."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Task:
+        """Read what `to_json` wrote."""
+        return parse_task(value, "task table")
+
+    def with_labels(self, labels: Sequence[str]) -> Task:
+        """Return the same task with its class names known."""
+        return replace(self, labels=tuple(labels))
+
+
+@dataclass(frozen=True)
+class TaskTable:
+    """Tasks in table order; the first one sets the epoch."""
+
+    tasks: tuple[Task, ...]
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self.tasks)
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(task.name for task in self.tasks)
+
+    @property
+    def first(self) -> Task:
+        return self.tasks[0]
+
+    def get(self, name: str, option: str = "task") -> Task:
+        """Return the task called `name`; a UserError naming `option` lists the known ones."""
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        raise UserError(
+            f'{option}: there is no task "{name}"; expected one of {", ".join(self.names)}{suggest(name, self.names)}'
+        )
+
+    def select(self, names: Sequence[str] | None, option: str = "--tasks") -> TaskTable:
+        """Return the named tasks in table order (selecting never reorders); None means all."""
+        if names is None:
+            return self
+        for name in names:
+            self.get(name, option)
+        return TaskTable(tuple(task for task in self.tasks if task.name in names))
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return [task.to_json() for task in self.tasks]
+
+    @classmethod
+    def from_json(cls, value: Sequence[Mapping[str, Any]]) -> TaskTable:
+        return cls(tuple(Task.from_json(entry) for entry in value))
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _text(entry: Mapping[str, Any], key: str, where: str, *, required: bool) -> str | None:
+    value = entry.get(key)
+    if value is None and not required:
+        return None
+    if not isinstance(value, str) or not value:
+        raise UserError(f'{where}: "{key}" must be a non-empty string, found {value!r}')
+    return value
+
+
+def _number(entry: Mapping[str, Any], key: str, default: float, where: str) -> float:
+    value = entry.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        raise UserError(f'{where}: "{key}" must be a number above 0, found {value!r}')
+    return float(value)
+
+
+def _strings(value: Any, key: str, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) and item for item in value):
+        raise UserError(f'{where}: "{key}" must be a list of non-empty strings, found {value!r}')
+    if len(set(value)) != len(value):
+        raise UserError(f'{where}: "{key}" names one entry twice: {list(value)!r}')
+    return tuple(value)
+
+
+def parse_task(entry: Mapping[str, Any], where: str) -> Task:
+    """Check one `[[task]]` table; every error starts with `where` and names the key."""
+    known = tuple(f.name for f in fields(Task))
+    for key in entry:
+        if key not in known:
+            raise UserError(f'{where}: unknown key "{key}"; known keys: {", ".join(known)}{suggest(key, known)}')
+    name = _text(entry, "name", where, required=True)
+    assert name is not None
+    if not TASK_NAME.fullmatch(name) or name in RESERVED_NAMES:
+        raise UserError(
+            f'{where}: task name "{name}" must be letters, digits, "_" or "-", start with a letter, have at most '
+            f"32 characters, and be none of {', '.join(sorted(RESERVED_NAMES))}"
+        )
+    where = f'{where}, task "{name}"'
+    kind = entry.get("kind")
+    if kind not in get_args(Kind):
+        raise UserError(f'{where}: "kind" must be one of {", ".join(get_args(Kind))}, found {kind!r}')
+    text = entry.get("text")
+    columns = _strings([text] if isinstance(text, str) else text, "text", where)
+    if len(columns) not in (1, 2):
+        raise UserError(f'{where}: "text" must name one or two columns, found {len(columns)}')
+    labels = _strings(entry.get("labels") or [], "labels", where)
+    if kind == "binary":
+        labels = labels or ("0", "1")
+        if len(labels) != 2:
+            raise UserError(f'{where}: a binary task has two "labels", found {len(labels)}')
+    if kind == "classification" and len(labels) == 1:
+        raise UserError(f'{where}: a classification task needs at least two "labels", found one')
+    if kind == "regression" and labels:
+        raise UserError(f'{where}: a regression task has no "labels"; give its "range" instead')
+    allowed = METRICS_OF_KIND[kind]
+    metric = entry.get("metric", allowed[0])
+    if metric not in allowed:
+        raise UserError(f'{where}: "metric" of a {kind} task must be one of {", ".join(allowed)}, found {metric!r}')
+    return Task(
+        name=name,
+        kind=cast(Kind, kind),
+        text=columns,
+        label=cast(str, _text(entry, "label", where, required=True)),
+        id=_text(entry, "id", where, required=False),
+        labels=labels,
+        range=_range(entry.get("range"), kind, where),
+        scale=_number(entry, "scale", 1.0, where),
+        metric=cast(Metric, metric),
+        weight=_number(entry, "weight", 1.0, where),
+        **{split: _text(entry, split, where, required=False) for split in SPLITS},
+    )
+
+
+def _range(value: Any, kind: str, where: str) -> tuple[float, float] | None:
+    if kind != "regression":
+        if value is not None:
+            raise UserError(f'{where}: "range" is for regression tasks only, found {value!r}')
+        return None
+    numbers = isinstance(value, list | tuple) and all(
+        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in value
+    )
+    if not numbers or len(value) != 2 or value[0] >= value[1]:
+        raise UserError(f'{where}: a regression task needs "range = [lowest, highest]", found {value!r}')
+    return (float(value[0]), float(value[1]))
+
+
+def parse_task_table(value: Mapping[str, Any], where: str) -> TaskTable:
+    """Check a whole table (the content of a tasks.toml): `[[task]]` entries with distinct names."""
+    for key in value:
+        if key != "task":
+            raise UserError(f'{where}: unknown key "{key}"; expected [[task]] tables only')
+    entries = value.get("task")
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, Mapping) for entry in entries):
+        raise UserError(f"{where}: expected at least one [[task]] table, found none")
+    tasks = tuple(parse_task(entry, where) for entry in entries)
+    seen: set[str] = set()
+    for task in tasks:
+        if task.name in seen:
+            raise UserError(f'{where}: task name "{task.name}" stands twice; names must differ')
+        seen.add(task.name)
+    return TaskTable(tasks)
