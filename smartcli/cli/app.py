@@ -1,0 +1,107 @@
+"""The `smart` application: global options, the table of commands, and errors turned into exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from smartcli import __version__
+from smartcli.cli.group import FriendlyGroup
+from smartcli.cli.state import make_state
+from smartcli.home import find_home
+
+
+class Entry(NamedTuple):
+    """A command: its name, the module below `smartcli.cli`, the function or sub-application in it, its panel."""
+
+    name: str
+    module: str
+    attribute: str
+    panel: str
+
+
+_TRAIN, _SCORE, _KEEP = "Prepare and train", "Score and use", "Look after"
+
+COMMANDS: tuple[Entry, ...] = (
+    Entry("prepare", "prepare", "prepare", _TRAIN),
+    Entry("pretrain-qqp", "pretrain_qqp", "pretrain_qqp", _TRAIN),
+    Entry("finetune", "finetune", "finetune", _TRAIN),
+    Entry("sweep", "sweep", "sweep", _TRAIN),
+    Entry("ensemble", "ensemble", "ensemble", _SCORE),
+    Entry("evaluate", "evaluate", "evaluate", _SCORE),
+    Entry("predict", "predict", "predict", _SCORE),
+    Entry("reproduce", "reproduce", "reproduce", _SCORE),
+    Entry("report", "report", "report", _SCORE),
+    Entry("show", "show", "show", _KEEP),
+    Entry("checkpoints", "checkpoints", "app", _KEEP),
+    Entry("runs", "runs", "app", _KEEP),
+    Entry("data", "data", "app", _KEEP),
+    Entry("doctor", "doctor", "doctor", _KEEP),
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"smartcli {__version__}")
+        raise typer.Exit
+
+
+def start(
+    ctx: typer.Context,
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            "--home",
+            metavar="PATH",
+            help="Where data sets, checkpoints and runs are kept (default: $SMART_HOME, else the user data folder).",
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, only results, warnings and errors.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Fine-tune one small encoder for several sentence tasks at once, with SMART regularisation.
+
+    Example: smart prepare demo, then smart finetune, then smart evaluate
+    """
+    ctx.obj = make_state(find_home(home), quiet=quiet, debug=debug)
+    if ctx.invoked_subcommand is None:
+        from smartcli.cli.welcome import welcome
+
+        welcome(ctx)
+
+
+def build_app() -> typer.Typer:
+    """Return the application with every command of `COMMANDS` registered."""
+    app = typer.Typer(
+        name="smart",
+        cls=FriendlyGroup,
+        callback=start,
+        invoke_without_command=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    for entry in COMMANDS:
+        try:
+            found: Any = getattr(importlib.import_module(f"smartcli.cli.{entry.module}"), entry.attribute)
+        except ModuleNotFoundError as error:
+            if error.name != f"smartcli.cli.{entry.module}":
+                raise
+            continue
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=entry.name, rich_help_panel=entry.panel)
+        else:
+            app.command(entry.name, rich_help_panel=entry.panel)(found)
+    return app
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Run `smart` and exit with its code."""
+    group: Any = typer.main.get_command(build_app())
+    group.main(args=sys.argv[1:] if arguments is None else arguments, prog_name="smart")

@@ -1,0 +1,109 @@
+"""The one place where errors become a message on stderr and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, NoReturn
+
+from rich.console import Console
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from smartcli.cli.arguments import rewrite
+from smartcli.errors import SmartCliError, Stopped
+
+
+class FriendlyGroup(TyperGroup):
+    """A Typer group whose errors are one message: exit 2 for the user's input, 1 for a failure, 130 for Ctrl-C."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Parse, run the command, and exit with its code."""
+        words = rewrite(sys.argv[1:] if args is None else args)
+        debug = "--debug" in words[:2]
+        _end_on_sigterm()
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.showwarning = _show_warning
+            try:
+                code = super().main(words, prog_name, complete_var, False, **extra)
+            except KeyboardInterrupt:
+                code = _say("stopped by Ctrl-C", 130)
+            except TyperException as error:
+                code = _say_usage(error)
+            except SmartCliError as error:
+                if debug:
+                    raise
+                code = _say(str(error) if isinstance(error, Stopped) else f"error: {error}", error.exit_code)
+            except BrokenPipeError:
+                code = _close_stdout()
+            except Exception as error:
+                if debug:
+                    raise
+                code = _say(_unexpected(error), 1)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _console() -> Console:
+    return Console(stderr=True)
+
+
+def _say(message: str, code: int) -> int:
+    style = "red" if message.startswith("error:") else None
+    _console().print(message, style=style, markup=False, highlight=False, soft_wrap=True)
+    return code
+
+
+def _say_usage(error: TyperException) -> int:
+    """Print what is wrong with the command line, the near option if any, and where the help is."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return error.exit_code
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "smart"
+    message = error.format_message().rstrip(".")
+    if type(error).__name__ == "NoSuchOption":
+        near = getattr(error, "possibilities", None)
+        message = f"{command} has no option {getattr(error, 'option_name', '')}"
+        message += f'; did you mean "{near[0]}"?' if near else ""
+    joint = "" if message.endswith("?") else "."
+    return _say(f"error: {message}{joint} See {command} --help", error.exit_code)
+
+
+def _unexpected(error: Exception) -> str:
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+        return f"error: out of memory ({what}); use a smaller --batch-size or --max-length"
+    return f"error: unexpected {what}; run the same command with --debug to see where it comes from"
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    if not issubclass(category, DeprecationWarning | PendingDeprecationWarning | FutureWarning | ImportWarning):
+        _console().print(f"warning: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _close_stdout() -> int:
+    """Point stdout at nothing, so that the interpreter's last flush does not fail (`smart … | head`)."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + signum)
+
+
+def _end_on_sigterm() -> None:
+    """Let SIGTERM unwind the stack, so that temporary files go and the exit code is 143."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
