@@ -1,0 +1,122 @@
+"""Joins stored token ids into the sequences that an encoder reads, truncating the longer sentence first.
+
+Axes: n examples, T tokens of all sequences laid end to end, S sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from smartcli.data.tokens import Ragged
+    from smartcli.families.tokenizer import JoinTemplate
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Sequences laid end to end: `ids` and `types` (T,), `lengths` (S,), and how many were truncated."""
+
+    ids: Ints
+    types: Ints
+    lengths: Ints
+    truncated: int
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+def fit_pair(first: Ints, second: Ints, budget: int) -> tuple[Ints, Ints]:
+    """Return the lengths (n,), (n,) that fit `budget` together, taken from the longer sentence first.
+
+    Where both must be cut, each gets half and the longer one (the second of equals) the odd token, as
+    Hugging Face tokenizers' `longest_first` does.
+    """
+    short, long = np.minimum(first, second), np.maximum(first, second)
+    over = short + long > budget
+    long_cut = np.where(over, np.maximum(short, budget - short), long)
+    both = short + long_cut > budget
+    short_cut = np.where(both, budget // 2, short)
+    long_cut = np.where(both, budget // 2 + budget % 2, long_cut)
+    swap = first > second
+    return np.where(swap, long_cut, short_cut), np.where(swap, short_cut, long_cut)
+
+
+def within(lengths: Ints) -> Ints:
+    """Return 0, 1, …, length−1 for each length in turn, as one array of their sum."""
+    ends = np.cumsum(lengths)
+    return np.arange(ends[-1] if len(ends) else 0, dtype=np.int64) - np.repeat(ends - lengths, lengths)
+
+
+def _lay(pieces: Sequence[tuple[Any, Ints, int]], truncated: int) -> Sequences:
+    """Lay pieces side by side in each sequence; a piece is (token ids per row, length per row, type id)."""
+    lengths = np.sum([piece_lengths for _, piece_lengths, _ in pieces], axis=0)
+    starts = np.cumsum(lengths) - lengths
+    total = int(lengths.sum())
+    ids, types = np.empty(total, np.int64), np.empty(total, np.int64)
+    for values, piece_lengths, type_id in pieces:
+        at = np.repeat(starts, piece_lengths) + within(piece_lengths)
+        ids[at] = values
+        types[at] = type_id
+        starts = starts + piece_lengths
+    return Sequences(ids, types, lengths, truncated)
+
+
+def _special(tokens: tuple[int, ...], n: int, type_id: int) -> tuple[Any, Ints, int]:
+    return np.tile(np.asarray(tokens, np.int64), n), np.full(n, len(tokens), np.int64), type_id
+
+
+def _words(side: Ragged, rows: Ints, lengths: Ints, type_id: int) -> tuple[Any, Ints, int]:
+    source = np.repeat(np.asarray(side.offsets)[rows], lengths) + within(lengths)
+    return side.ids[source], lengths, type_id
+
+
+def _lengths(side: Ragged, rows: Ints) -> Ints:
+    offsets = np.asarray(side.offsets)
+    return np.asarray(offsets[rows + 1] - offsets[rows], np.int64)
+
+
+def join_single(template: JoinTemplate, side: Ragged, rows: Ints, max_length: int) -> Sequences:
+    """Return one sequence a row: the sentence between the template's special tokens."""
+    budget = max_length - len(template.single_prefix) - len(template.single_suffix)
+    full = _lengths(side, rows)
+    kept = np.minimum(full, budget)
+    first, last = template.single_types[0], template.single_types[-1]
+    pieces = [
+        _special(template.single_prefix, len(rows), first),
+        _words(side, rows, kept, first),
+        _special(template.single_suffix, len(rows), last),
+    ]
+    return _lay(pieces, int((kept < full).sum()))
+
+
+def join_pair(template: JoinTemplate, sides: Sequence[Ragged], rows: Ints, max_length: int) -> Sequences:
+    """Return one sequence a row: both sentences, joined as the tokenizer's own post-processor joins them."""
+    special = len(template.pair_prefix) + len(template.pair_middle) + len(template.pair_suffix)
+    full_a, full_b = _lengths(sides[0], rows), _lengths(sides[1], rows)
+    kept_a, kept_b = fit_pair(full_a, full_b, max_length - special)
+    type_a, type_middle, type_b = template.pair_types
+    n = len(rows)
+    pieces = [
+        _special(template.pair_prefix, n, type_a),
+        _words(sides[0], rows, kept_a, type_a),
+        _special(template.pair_middle, n, type_middle),
+        _words(sides[1], rows, kept_b, type_b),
+        _special(template.pair_suffix, n, type_b),
+    ]
+    return _lay(pieces, int(((kept_a < full_a) | (kept_b < full_b)).sum()))
+
+
+def sequences_of(
+    template: JoinTemplate, sides: Sequence[Ragged], rows: Ints, *, join: bool, max_length: int
+) -> list[Sequences]:
+    """Return the sequences of a batch: one `Sequences` when single or joined, else one for each side."""
+    if len(sides) == 2 and join:
+        return [join_pair(template, sides, rows, max_length)]
+    return [join_single(template, side, rows, max_length) for side in sides]

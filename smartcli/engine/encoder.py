@@ -1,0 +1,188 @@
+"""A small BERT in plain torch over packed batches; other encoder types differ by facts in the spec alone.
+
+Axes: T tokens, S sentences, D width, E embedding size, F feed-forward size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from smartcli.engine.attention import attend, relative_buckets
+from smartcli.engine.dropout import Dropout, no_dropout
+from smartcli.engine.packing import PackedBatch, pick
+from smartcli.families.spec import EncoderSpec
+
+Pooling = Literal["cls", "pooler", "mean"]
+
+
+def activation(name: str, x: Tensor) -> Tensor:
+    """Apply `gelu`, `gelu_new` (tanh form) or `relu`."""
+    if name == "relu":
+        return F.relu(x)
+    return F.gelu(x, approximate="tanh" if name == "gelu_new" else "none")
+
+
+class Layer(nn.Module):
+    """One post-norm transformer layer; key and value share one matrix multiply."""
+
+    def __init__(self, spec: EncoderSpec) -> None:
+        super().__init__()
+        width = spec.hidden_size
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.attention_out = nn.Linear(width, width)
+        self.attention_norm = nn.LayerNorm(width, eps=spec.layer_norm_eps)
+        self.feed_in = nn.Linear(width, spec.ffn_size)
+        self.feed_out = nn.Linear(spec.ffn_size, width)
+        self.feed_norm = nn.LayerNorm(width, eps=spec.layer_norm_eps)
+        self.heads, self.act = spec.heads, spec.activation
+
+    def forward(
+        self,
+        x: Tensor,
+        batch: PackedBatch,
+        *,
+        bias: Tensor | None,
+        dropout: Dropout,
+        p: float,
+        attention_p: float,
+        place: str,
+        first_only: bool,
+    ) -> Tensor:
+        """Return (T, D), or with `first_only` the first token's row of each sentence, (S, D)."""
+        key, value = self.key_value(x).chunk(2, dim=1)
+        rows = pick(x, batch.starts) if first_only else x
+        axis = "sentence" if first_only else "token"
+        mixed = attend(
+            self.query(rows),
+            key,
+            value,
+            batch,
+            heads=self.heads,
+            bias=bias,
+            dropout=dropout,
+            p=attention_p,
+            place=f"{place}.attention",
+        )
+        rows = self.attention_norm(dropout(self.attention_out(mixed), p, axis, f"{place}.attention_out") + rows)
+        fed = self.feed_out(activation(self.act, self.feed_in(rows)))
+        out: Tensor = self.feed_norm(dropout(fed, p, axis, f"{place}.feed_out") + rows)
+        return out
+
+
+class Encoder(nn.Module):
+    """Packed sentences in, one vector a sentence out."""
+
+    def __init__(self, spec: EncoderSpec, *, pooler: bool) -> None:
+        super().__init__()
+        self.spec = spec
+        self.words = nn.Embedding(spec.vocab_size, spec.embedding_size)
+        self.positions = nn.Embedding(spec.positions, spec.embedding_size)
+        self.types = nn.Embedding(spec.token_types, spec.embedding_size) if spec.token_types else None
+        self.norm = nn.LayerNorm(spec.embedding_size, eps=spec.layer_norm_eps)
+        self.project = (
+            nn.Linear(spec.embedding_size, spec.hidden_size) if spec.embedding_size != spec.hidden_size else None
+        )
+        self.layers = nn.ModuleList(Layer(spec) for _ in range(spec.layers))
+        self.relative = nn.Embedding(spec.relative_buckets, spec.heads) if spec.relative_buckets else None
+        self.pooler = nn.Linear(spec.hidden_size, spec.hidden_size) if pooler else None
+        self.dropout = spec.hidden_dropout
+        self.attention_dropout = spec.attention_dropout
+
+    def look_up(self, batch: PackedBatch) -> Tensor:
+        """Return the word vectors (T, E) that SMART perturbs, before position, type and LayerNorm."""
+        return self.words(batch.ids)
+
+    def forward(
+        self, words: Tensor, batch: PackedBatch, *, pooling: Pooling = "cls", dropout: Dropout = no_dropout
+    ) -> Tensor:
+        """Return one vector a sentence, (S, D): the first token's, the pooler's, or the tokens' mean."""
+        x = words + self.positions(batch.positions + self.spec.position_offset)
+        if self.types is not None:
+            x = x + self.types(batch.types)
+        x = dropout(self.norm(x), self.dropout, "token", "embeddings")
+        if self.project is not None:
+            x = self.project(x)
+        bias = self._bias(batch)
+        last = len(self.layers) - 1
+        for number, layer in enumerate(self.layers):
+            x = layer(
+                x,
+                batch,
+                bias=bias,
+                dropout=dropout,
+                p=self.dropout,
+                attention_p=self.attention_dropout,
+                place=f"layer{number}",
+                first_only=number == last and pooling != "mean",
+            )
+        if pooling == "mean":
+            return mean_rows(x, batch)
+        if pooling == "pooler":
+            assert self.pooler is not None
+            return torch.tanh(self.pooler(x))
+        return x
+
+    def _bias(self, batch: PackedBatch) -> Tensor | None:
+        if self.relative is None:
+            return None
+        width = max(group.width for group in batch.groups)
+        buckets = relative_buckets(width, self.spec.relative_buckets, self.spec.relative_distance)
+        return self.relative(buckets.to(batch.ids.device)).permute(2, 0, 1)
+
+
+def mean_rows(x: Tensor, batch: PackedBatch) -> Tensor:
+    """Return the mean (S, D) of each sentence's rows of `x` (T, D), by group, without scattered adds."""
+    parts = []
+    for group in batch.groups:
+        lengths = batch.lengths[group.start : group.stop].tolist()
+        parts.extend(part.mean(dim=0) for part in x[group.first : group.last].split(lengths))
+    return torch.stack(parts)
+
+
+def canonical_tensors(encoder: Encoder) -> dict[str, Tensor]:
+    """Return the encoder's tensors under BERT's Hugging Face names without prefix (views, not copies)."""
+    out = {
+        "embeddings.word_embeddings.weight": encoder.words.weight.data,
+        "embeddings.position_embeddings.weight": encoder.positions.weight.data,
+    }
+    if encoder.types is not None:
+        out["embeddings.token_type_embeddings.weight"] = encoder.types.weight.data
+    out |= _named("embeddings.LayerNorm", encoder.norm)
+    if encoder.project is not None:
+        out |= _named("embeddings_project", encoder.project)
+    if encoder.relative is not None:
+        out["encoder.relative_attention_bias.weight"] = encoder.relative.weight.data
+    for number, module in enumerate(encoder.layers):
+        assert isinstance(module, Layer)
+        at = f"encoder.layer.{number}"
+        out |= _named(f"{at}.attention.self.query", module.query)
+        width = module.query.weight.shape[0]
+        for part, name in enumerate(("key", "value")):
+            rows = slice(part * width, (part + 1) * width)
+            out[f"{at}.attention.self.{name}.weight"] = module.key_value.weight.data[rows]
+            out[f"{at}.attention.self.{name}.bias"] = module.key_value.bias.data[rows]
+        out |= _named(f"{at}.attention.output.dense", module.attention_out)
+        out |= _named(f"{at}.attention.output.LayerNorm", module.attention_norm)
+        out |= _named(f"{at}.intermediate.dense", module.feed_in)
+        out |= _named(f"{at}.output.dense", module.feed_out)
+        out |= _named(f"{at}.output.LayerNorm", module.feed_norm)
+    if encoder.pooler is not None:
+        out |= _named("pooler.dense", encoder.pooler)
+    return out
+
+
+def _named(name: str, module: nn.Linear | nn.LayerNorm) -> dict[str, Tensor]:
+    return {f"{name}.weight": module.weight.data, f"{name}.bias": module.bias.data}
+
+
+@torch.no_grad()
+def fill(encoder: Encoder, tensors: Mapping[str, Tensor]) -> None:
+    """Copy tensors under canonical names into the encoder; every name must be there, with its shape."""
+    for name, target in canonical_tensors(encoder).items():
+        target.copy_(tensors[name])

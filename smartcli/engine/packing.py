@@ -1,0 +1,263 @@
+"""Padding-free batches: the tokens of all sentences end to end, and padded views for attention alone.
+
+Axes: T tokens, S sentences (a joined pair is one), G groups of sentences of like length, L the longest
+sentence of a group, D width. Sentences are ordered by length, so that a group is one slice of tokens and
+short sentences do not pay for long ones in attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from smartcli.data.joining import Sequences, within
+
+Ints = NDArray[np.int64]
+MAX_GROUPS = 4
+
+
+@dataclass(frozen=True)
+class Group:
+    """Sentences `start:stop` of the batch, tokens `first:last`, padded to `width` in attention."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+    width: int
+    slots: Tensor
+    """(last − first,) position of each token in the flattened (stop − start) · width grid."""
+    mask: Tensor
+    """(stop − start, 1, 1, width) float: 0 at tokens, −inf at padding."""
+    key: int
+    """Number of the group in the batch it was made for; names its attention dropout masks."""
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """One encoder input: `ids`, `types`, `positions`, `sentence` (T,), `starts`, `lengths` (S,)."""
+
+    ids: Tensor
+    types: Tensor
+    positions: Tensor
+    sentence: Tensor
+    starts: Tensor
+    lengths: Tensor
+    groups: tuple[Group, ...]
+    outputs: Mapping[str, tuple[Tensor, ...]]
+    """For each task, for each side, the sentence index (n,) of each example."""
+    vocabulary: Tensor
+    """(U,) the distinct ids, ascending."""
+    word: Tensor
+    """(T,) index of each token's id in `vocabulary`."""
+
+    @property
+    def tokens(self) -> int:
+        return self.ids.shape[0]
+
+    @property
+    def sentences(self) -> int:
+        return self.starts.shape[0]
+
+    @property
+    def examples(self) -> dict[str, int]:
+        """Number of examples of each task."""
+        return {task: int(sides[0].shape[0]) for task, sides in self.outputs.items()}
+
+    def to(self, device: torch.device) -> PackedBatch:
+        """Return the batch on `device`."""
+        if device.type == "cpu":
+            return self
+        move = {name: getattr(self, name).to(device, non_blocking=True) for name in _TENSORS}
+        groups = tuple(replace(g, slots=g.slots.to(device), mask=g.mask.to(device)) for g in self.groups)
+        outputs = {task: tuple(side.to(device) for side in sides) for task, sides in self.outputs.items()}
+        return replace(self, groups=groups, outputs=outputs, **move)
+
+
+_TENSORS = ("ids", "types", "positions", "sentence", "starts", "lengths", "vocabulary", "word")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Where a sub-batch's tokens (T',) and sentences (S',) stand in the batch it was taken from."""
+
+    batch: PackedBatch
+    tokens: Tensor
+    sentences: Tensor
+    group_rows: Mapping[int, Tensor]
+    """For each group key, the kept rows of the parent's group."""
+
+
+def split_groups(lengths: Ints, most: int = MAX_GROUPS) -> list[tuple[int, int]]:
+    """Return slices of ascending `lengths` that keep the padded attention area Σ n·L² small.
+
+    Each slice costs a few kernel calls as well, so a slice must save more than that.
+    """
+    if len(lengths) == 0:
+        return []
+    overhead = 4096.0
+    bounds = [(0, len(lengths))]
+    while len(bounds) < most:
+        best: tuple[float, int, int] | None = None
+        for place, (start, stop) in enumerate(bounds):
+            if stop - start < 2:
+                continue
+            ends = np.arange(start + 1, stop)
+            area = (ends - start) * lengths[ends - 1] ** 2.0 + (stop - ends) * float(lengths[stop - 1]) ** 2
+            saved = (stop - start) * float(lengths[stop - 1]) ** 2 - area - overhead
+            at = int(np.argmax(saved))
+            if saved[at] > 0 and (best is None or saved[at] > best[0]):
+                best = (float(saved[at]), place, int(ends[at]))
+        if best is None:
+            break
+        _, place, cut = best
+        start, stop = bounds[place]
+        bounds[place : place + 1] = [(start, cut), (cut, stop)]
+    return bounds
+
+
+def _group(start: int, stop: int, lengths: Ints, starts: Ints, width: int, key: int) -> Group:
+    part = lengths[start:stop]
+    row = np.repeat(np.arange(stop - start), part)
+    inside = np.arange(width)[None, :] < part[:, None]
+    mask = np.where(inside, 0.0, -np.inf).astype(np.float32)[:, None, None, :]
+    first = int(starts[start])
+    return Group(
+        start=start,
+        stop=stop,
+        first=first,
+        last=first + int(part.sum()),
+        width=width,
+        slots=torch.from_numpy(row * width + within(part)),
+        mask=torch.from_numpy(mask),
+        key=key,
+    )
+
+
+def pack(sequences: Mapping[str, Sequence[Sequences]], *, most_groups: int = MAX_GROUPS) -> PackedBatch:
+    """Return one packed batch of every task's sequences (one `Sequences` a side)."""
+    parts = [side for sides in sequences.values() for side in sides]
+    ids, types = np.concatenate([p.ids for p in parts]), np.concatenate([p.types for p in parts])
+    lengths = np.concatenate([p.lengths for p in parts])
+    order = np.argsort(lengths, kind="stable")
+    old_starts = np.cumsum(lengths) - lengths
+    lengths = lengths[order]
+    positions = within(lengths)
+    gather = np.repeat(old_starts[order], lengths) + positions
+    ids, types = ids[gather], types[gather]
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    outputs: dict[str, tuple[Tensor, ...]] = {}
+    at = 0
+    for task, sides in sequences.items():
+        indices = []
+        for side in sides:
+            indices.append(torch.from_numpy(rank[at : at + len(side)]))
+            at += len(side)
+        outputs[task] = tuple(indices)
+    starts = np.cumsum(lengths) - lengths
+    groups = [
+        _group(start, stop, lengths, starts, int(lengths[stop - 1]), key)
+        for key, (start, stop) in enumerate(split_groups(lengths, most_groups))
+    ]
+    return _batch(ids, types, positions, lengths, tuple(groups), outputs)
+
+
+def _batch(
+    ids: Ints, types: Ints, positions: Ints, lengths: Ints, groups: tuple[Group, ...], outputs: dict[str, tuple[Tensor, ...]]
+) -> PackedBatch:
+    vocabulary, word = np.unique(ids, return_inverse=True)
+    return PackedBatch(
+        ids=torch.from_numpy(ids),
+        types=torch.from_numpy(types),
+        positions=torch.from_numpy(positions),
+        sentence=torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths)),
+        starts=torch.from_numpy(np.cumsum(lengths) - lengths),
+        lengths=torch.from_numpy(lengths),
+        groups=groups,
+        outputs=outputs,
+        vocabulary=torch.from_numpy(vocabulary),
+        word=torch.from_numpy(word.reshape(-1)),
+    )
+
+
+def select(batch: PackedBatch, tasks: Sequence[str]) -> Selection:
+    """Return the sub-batch of `tasks`, with the parent's groups and padding, so that masks fit again."""
+    kept = np.zeros(batch.sentences, bool)
+    for task in tasks:
+        for side in batch.outputs[task]:
+            kept[side.numpy()] = True
+    keep_tokens = kept[batch.sentence.numpy()]
+    lengths = batch.lengths.numpy()[kept]
+    starts = np.cumsum(lengths) - lengths
+    groups, group_rows, at = [], {}, 0
+    for group in batch.groups:
+        rows = np.flatnonzero(kept[group.start : group.stop])
+        group_rows[group.key] = torch.from_numpy(rows)
+        if len(rows):
+            groups.append(_group(at, at + len(rows), lengths, starts, group.width, group.key))
+            at += len(rows)
+    rank = np.cumsum(kept) - 1
+    outputs = {t: tuple(torch.from_numpy(rank[side.numpy()]) for side in batch.outputs[t]) for t in tasks}
+    sub = _batch(
+        batch.ids.numpy()[keep_tokens],
+        batch.types.numpy()[keep_tokens],
+        batch.positions.numpy()[keep_tokens],
+        lengths,
+        tuple(groups),
+        outputs,
+    )
+    return Selection(
+        sub, torch.from_numpy(np.flatnonzero(keep_tokens)), torch.from_numpy(np.flatnonzero(kept)), group_rows
+    )
+
+
+class _Spread(torch.autograd.Function):
+    """Rows of x (n, D) to the distinct places `slots` of a zero (size, D) tensor; backward picks them."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, slots: Tensor, size: int) -> Tensor:
+        ctx.save_for_backward(slots)
+        return x.new_zeros((size, *x.shape[1:])).index_copy_(0, slots, x)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (slots,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return grads[0].index_select(0, slots), None, None
+
+
+class _Pick(torch.autograd.Function):
+    """Distinct rows `slots` of x; backward spreads them, with no row added to twice."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, slots: Tensor) -> Tensor:
+        ctx.save_for_backward(slots)
+        ctx.size = x.shape[0]  # type: ignore[attr-defined]
+        return x.index_select(0, slots)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:
+        (slots,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        grad = grads[0]
+        size: int = ctx.size  # type: ignore[attr-defined]
+        return grad.new_zeros((size, *grad.shape[1:])).index_copy_(0, slots, grad), None
+
+
+def spread(x: Tensor, slots: Tensor, size: int) -> Tensor:
+    """Return zeros (size, D) with the rows of `x` (n, D) at the distinct `slots` (n,)."""
+    out: Tensor = _Spread.apply(x, slots, size)  # type: ignore[no-untyped-call]
+    return out
+
+
+def pick(x: Tensor, slots: Tensor) -> Tensor:
+    """Return rows (n, D) of `x` at the distinct `slots` (n,), with a deterministic backward."""
+    out: Tensor = _Pick.apply(x, slots)  # type: ignore[no-untyped-call]
+    return out
