@@ -1,0 +1,68 @@
+"""The facts in which one encoder type differs from another; no other module branches on the type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SIZE_KEYS: Mapping[str, str] = {
+    "hidden_size": "hidden_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "ffn_size": "intermediate_size",
+    "vocab_size": "vocab_size",
+    "positions": "max_position_embeddings",
+}
+"""EncoderSpec field -> key of config.json, as BERT and most types call them; each must be there."""
+
+COMMON_KEYS: Mapping[str, str] = {
+    "layer_norm_eps": "layer_norm_eps",
+    "activation": "hidden_act",
+    "hidden_dropout": "hidden_dropout_prob",
+    "attention_dropout": "attention_probs_dropout_prob",
+}
+"""The same for keys that have a default."""
+
+COMMON_DEFAULTS: Mapping[str, Any] = {
+    "layer_norm_eps": 1e-12,
+    "activation": "gelu",
+    "hidden_dropout": 0.1,
+    "attention_dropout": 0.1,
+}
+
+LAYER_PARTS: Mapping[str, str] = {
+    "attention.self.query": "attention.self.query",
+    "attention.self.key": "attention.self.key",
+    "attention.self.value": "attention.self.value",
+    "attention.output.dense": "attention.output.dense",
+    "attention.output.LayerNorm": "attention.output.LayerNorm",
+    "intermediate.dense": "intermediate.dense",
+    "output.dense": "output.dense",
+    "output.LayerNorm": "output.LayerNorm",
+}
+"""Canonical module of a layer -> the type's own name for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One encoder type: how its config.json and its tensors are called, and what it lacks."""
+
+    model_type: str
+    prefix: str
+    """Put before every tensor in files saved from a model with a head."""
+    size_keys: Mapping[str, str] = field(default_factory=lambda: dict(SIZE_KEYS))
+    keys: Mapping[str, str] = field(default_factory=lambda: dict(COMMON_KEYS))
+    defaults: Mapping[str, Any] = field(default_factory=lambda: dict(COMMON_DEFAULTS))
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    """EncoderSpec fields that no key of config.json changes."""
+    offset_from_padding: bool = False
+    """Positions start at pad_token_id + 1."""
+    layer_stem: str = "encoder.layer"
+    layer_parts: Mapping[str, str] = field(default_factory=lambda: dict(LAYER_PARTS))
+    pooler: bool = True
+    """Whether files of this type may hold `pooler.dense`."""
+    type_ids: bool = True
+    """Whether the tokenizer's type ids are given to the model; else they are all 0."""
+    word_pieces: bool = True
+    """Whether vocab.txt alone is enough to build the tokenizer (BERT's WordPiece)."""

@@ -1,0 +1,11 @@
+"""The table of encoder types."""
+
+from __future__ import annotations
+
+from smartcli.families import bert, distilbert, electra, mpnet, roberta
+from smartcli.families.family import Family
+
+FAMILIES: dict[str, Family] = {
+    module.FAMILY.model_type: module.FAMILY for module in (bert, mpnet, roberta, distilbert, electra)
+}
+SUPPORTED = ", ".join(FAMILIES)

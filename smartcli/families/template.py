@@ -1,0 +1,107 @@
+"""Which special tokens stand around a sentence and a pair, learnt from the tokenizer itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smartcli.errors import UserError
+from smartcli.families.spec import EncoderSpec
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
+Tokens = tuple[int, ...]
+PROBES = ("a", "b", "the", "1", "hello world")
+
+
+@dataclass(frozen=True)
+class JoinTemplate:
+    """Ids and type ids around one sentence (`prefix a suffix`) and a pair (`prefix a middle b suffix`)."""
+
+    single_prefix: Tokens
+    single_suffix: Tokens
+    pair_prefix: Tokens
+    pair_middle: Tokens
+    pair_suffix: Tokens
+    single_types: tuple[int, int, int]
+    """Type ids of prefix, sentence, suffix."""
+    pair_types: tuple[int, int, int, int, int]
+    """Type ids of prefix, first sentence, middle, second sentence, suffix."""
+
+    @property
+    def single_extra(self) -> int:
+        """Special tokens around one sentence."""
+        return len(self.single_prefix) + len(self.single_suffix)
+
+    @property
+    def pair_extra(self) -> int:
+        """Special tokens around a pair."""
+        return len(self.pair_prefix) + len(self.pair_middle) + len(self.pair_suffix)
+
+    def single(self, ids: Tokens) -> tuple[Tokens, Tokens]:
+        """Return ids and type ids of one joined sentence."""
+        return _join((self.single_prefix, tuple(ids), self.single_suffix), self.single_types)
+
+    def pair(self, first: Tokens, second: Tokens) -> tuple[Tokens, Tokens]:
+        """Return ids and type ids of one joined pair."""
+        parts = (self.pair_prefix, tuple(first), self.pair_middle, tuple(second), self.pair_suffix)
+        return _join(parts, self.pair_types)
+
+
+def _join(parts: tuple[Tokens, ...], types: tuple[int, ...]) -> tuple[Tokens, Tokens]:
+    ids = tuple(token for part in parts for token in part)
+    return ids, tuple(kind for part, kind in zip(parts, types, strict=True) for _ in part)
+
+
+def probe_template(tokenizer: Tokenizer, spec: EncoderSpec, where: str | Path) -> JoinTemplate:
+    """Join a probe sentence and a probe pair with `tokenizer` and read off what it put around them."""
+    word = next((probe for probe in PROBES if tokenizer.encode(probe, add_special_tokens=False).ids), None)
+    if word is None:
+        raise UserError(f"{where}: it gives no ids for ordinary words; is it the tokenizer of this encoder?")
+    singles = _runs(tokenizer.encode(word), [None, 0, None], where)
+    pairs = _runs(tokenizer.encode(word, word), [None, 0, None, 1, None], where)
+    if not singles[0][0] + singles[2][0]:
+        raise UserError(
+            f"{where}: its post-processor puts no special token around a sentence; expected one that marks start or "
+            "end, as the encoder saw in its training"
+        )
+    # A type whose models never see the tokenizer's type ids gets zeros, as transformers gives it.
+    given = spec.family.type_ids and spec.token_types > 1
+    single_types = tuple(kind if given else 0 for _, kind in singles)
+    pair_types = tuple(kind if given else 0 for _, kind in pairs)
+    if max(pair_types + single_types) >= max(1, spec.token_types):
+        raise UserError(
+            f"{where}: its type ids reach {max(pair_types + single_types)}, the encoder has {spec.token_types}; "
+            "tokenizer and encoder do not belong together"
+        )
+    return JoinTemplate(
+        single_prefix=singles[0][0],
+        single_suffix=singles[2][0],
+        pair_prefix=pairs[0][0],
+        pair_middle=pairs[2][0],
+        pair_suffix=pairs[4][0],
+        single_types=(single_types[0], single_types[1], single_types[2]),
+        pair_types=(pair_types[0], pair_types[1], pair_types[2], pair_types[3], pair_types[4]),
+    )
+
+
+def _runs(encoding: Encoding, expected: list[int | None], where: str | Path) -> list[tuple[Tokens, int]]:
+    """Split an encoding into the expected runs of one sequence each (None: special tokens, maybe none)."""
+    runs: list[tuple[Tokens, int]] = []
+    at = 0
+    for sequence in expected:
+        start = at
+        while at < len(encoding.ids) and encoding.sequence_ids[at] == sequence:
+            at += 1
+        kinds = set(encoding.type_ids[start:at])
+        if len(kinds) > 1 or (start == at and sequence is not None):
+            break
+        runs.append((tuple(encoding.ids[start:at]), kinds.pop() if kinds else 0))
+    if len(runs) < len(expected) or at != len(encoding.ids):
+        raise UserError(
+            f"{where}: it joins sentences as {' '.join(encoding.tokens)}; expected the sentences in order, whole, "
+            "with special tokens around them"
+        )
+    return runs
