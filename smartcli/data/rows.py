@@ -1,0 +1,141 @@
+"""Rows of one split as an Arrow IPC file: written in batches, read through a memory map."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from smartcli.atomic import FILE_MODE
+from smartcli.errors import SmartCliError
+
+BATCH_ROWS = 16_384
+
+Row = tuple[str, tuple[str, ...], float | None]
+"""Id, one or two texts, label (a class number or a score; None in a split without labels)."""
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """What stands in a split's file: rows, whether labelled, hash of the rows, size and SHA-256 of the file."""
+
+    rows: int
+    labelled: bool
+    rows_hash: str
+    size: int
+    file_hash: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "rows": self.rows,
+            "labelled": self.labelled,
+            "rows_sha256": self.rows_hash,
+            "size": self.size,
+            "file_sha256": self.file_hash,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> SplitSummary:
+        return cls(value["rows"], value["labelled"], value["rows_sha256"], value["size"], value["file_sha256"])
+
+
+class SplitRows:
+    """The rows of a split; the texts stay in the memory-mapped file until asked for."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.ids: pa.ChunkedArray = table["id"]
+        self.texts: tuple[pa.ChunkedArray, ...] = tuple(
+            table[name] for name in table.column_names if name.startswith("text")
+        )
+        self.labels: np.ndarray | None = None
+        """(n,) float64: class numbers or scores; None where the split has none."""
+        if "label" in table.column_names:
+            self.labels = np.ascontiguousarray(table["label"].to_numpy(), dtype=np.float64)
+            self.labels.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def sides(self) -> int:
+        """Texts a row has: 1 or 2."""
+        return len(self.texts)
+
+    def id(self, row: int) -> str:
+        return str(self.ids[row].as_py())
+
+    def text(self, side: int, row: int) -> str:
+        return str(self.texts[side][row].as_py())
+
+    def id_list(self) -> list[str]:
+        """Return all ids, in order."""
+        return [str(value) for value in self.ids.to_pylist()]
+
+    def batches(self, side: int, size: int = BATCH_ROWS) -> Iterator[list[str]]:
+        """Yield the texts of one side in order, at most `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self.texts[side].slice(start, size).to_pylist()
+
+
+def write_rows(path: Path, rows: Iterable[Row], sides: int, labelled: bool) -> SplitSummary:
+    """Write `rows` to `path` batch by batch and return its summary; the hash does not depend on batches."""
+    fields = [("id", pa.string()), *((f"text{side}", pa.string()) for side in range(sides))]
+    if labelled:
+        fields.append(("label", pa.float64()))
+    schema = pa.schema(fields)
+    digest = hashlib.sha256()
+    count = 0
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for batch in _in_batches(rows):
+            digest.update(hash_form(batch))
+            columns: list[Sequence[Any]] = [[row[0] for row in batch]]
+            columns += [[row[1][side] for row in batch] for side in range(sides)]
+            if labelled:
+                columns.append([row[2] for row in batch])
+            arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
+            count += len(batch)
+    path.chmod(FILE_MODE)
+    return SplitSummary(count, labelled, digest.hexdigest(), path.stat().st_size, hash_file(path))
+
+
+def _in_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    batch: list[Row] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == BATCH_ROWS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def hash_form(rows: Sequence[Row]) -> bytes:
+    """Return the bytes that a row's hash is taken of: one JSON line `[id, [texts], label]` a row."""
+    return "".join([_encode(row) + "\n" for row in rows]).encode("utf-8")
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_rows(path: Path, summary: SplitSummary, remedy: str) -> SplitRows:
+    """Map a split's file into memory; a SmartCliError names a file that was altered since it was written."""
+    try:
+        intact = path.stat().st_size == summary.size and hash_file(path) == summary.file_hash
+        if not intact:
+            raise SmartCliError(f"{path}: altered since it was written (its SHA-256 does not fit); {remedy}")
+        return SplitRows(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
+    except (OSError, pa.ArrowException) as error:
+        raise SmartCliError(f"{path}: cannot be read: {error}; {remedy}") from error

@@ -1,0 +1,137 @@
+"""Saving a data set under `$SMART_HOME/data`: whole or not at all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from smartcli.atomic import DISK, new_folder, write_file
+from smartcli.data.fingerprint import fingerprint
+from smartcli.data.rows import Row, SplitRows, SplitSummary, open_rows, write_rows
+from smartcli.data.sealed import seal
+from smartcli.data.store import FORMAT, HEADER, LATEST, DataSet, Splits, check_data_name, open_data, rows_file
+from smartcli.errors import SmartCliError, UserError
+from smartcli.home import Home
+from smartcli.tasks import SPLITS, TaskTable
+
+
+@dataclass(frozen=True)
+class Header:
+    """What `save_data` stores beside the rows."""
+
+    source: str
+    tasks: TaskTable
+    encoder: str
+    info: dict[str, Any]
+
+
+class RowSink:
+    """Where `fill` writes the splits of a data set that is being saved."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.splits: Splits = {}
+
+    def write(self, task: str, split: str, rows: Iterable[Row], sides: int, labelled: bool = True) -> SplitSummary:
+        """Write one split, streamed."""
+        summary = write_rows(self.folder / rows_file(task, split), rows, sides, labelled)
+        self.splits.setdefault(task, {})[split] = summary
+        return summary
+
+    def open(self, task: str, split: str) -> SplitRows:
+        """Read back a split that was written."""
+        return open_rows(self.folder / rows_file(task, split), self.splits[task][split], "prepare the data again")
+
+
+class _AlreadyThere(Exception):
+    pass
+
+
+def save_data(home: Home, name: str, fill: Callable[[RowSink], Header], *, force: bool = False) -> tuple[DataSet, bool]:
+    """Store what `fill` writes as the data set `name` and make it the latest; also say if it was there already.
+
+    The same content again keeps the folder (its tokens too). Other content under a name that exists is a
+    UserError without `force`.
+    """
+    folder = home.data / check_data_name(name, "--name")
+    try:
+        with new_folder(folder, replace=True) as temp:
+            sink = RowSink(temp)
+            header = fill(sink)
+            mark = fingerprint(header.tasks, sink.splits)
+            if _is_there(home, name, mark, force):
+                raise _AlreadyThere
+            DISK.write(temp / HEADER, _header_bytes(header, mark, sink.splits))
+    except _AlreadyThere:
+        kept = open_data(home, name)
+        if kept.encoder != header.encoder:
+            changed = replace(header, info=kept.info)
+            write_file(folder / HEADER, _header_bytes(changed, kept.fingerprint, kept.summaries))
+        already = True
+    else:
+        already = False
+    write_file(home.data / LATEST, name + "\n")
+    return open_data(home, name), already
+
+
+def save_rows(
+    home: Home,
+    name: str,
+    tasks: TaskTable,
+    rows: Mapping[str, Mapping[str, Iterable[Row]]],
+    *,
+    encoder: str = "minilm",
+    source: str = "own",
+    info: dict[str, Any] | None = None,
+    force: bool = False,
+) -> DataSet:
+    """Store rows that are in memory: `rows[task][split]` is an iterable of (id, texts, label or None)."""
+
+    def fill(sink: RowSink) -> Header:
+        for task in tasks:
+            for split, given in rows[task.name].items():
+                kept = list(given)
+                sink.write(task.name, split, kept, len(task.text), labelled=all(row[2] is not None for row in kept))
+        return Header(source, tasks, encoder, info or {})
+
+    return save_data(home, name, fill, force=force)[0]
+
+
+def _is_there(home: Home, name: str, mark: str, force: bool) -> bool:
+    folder = home.data / name
+    if not folder.exists():
+        return False
+    try:
+        old = open_data(home, name)
+        for task in old.tasks:
+            for split in old.splits(task.name):
+                old.rows(task.name, split)
+    except SmartCliError as error:
+        if force:
+            return False
+        raise UserError(f'the data set "{name}" is there but damaged ({error}); use --force to replace it') from error
+    if old.fingerprint == mark:
+        return True
+    if not force:
+        raise UserError(
+            f'a data set "{name}" with other content exists (fingerprint {old.fingerprint[:12]}, new {mark[:12]}); '
+            "choose another --name, or use --force to replace it"
+        )
+    return False
+
+
+def _header_bytes(header: Header, mark: str, splits: Mapping[str, Mapping[str, SplitSummary]]) -> bytes:
+    return seal(
+        {
+            "format": FORMAT,
+            "source": header.source,
+            "fingerprint": mark,
+            "encoder": header.encoder,
+            "tasks": header.tasks.to_json(),
+            "splits": {task: {s: own[s].to_json() for s in SPLITS if s in own} for task, own in splits.items()},
+            "info": {"created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **header.info},
+        }
+    )
