@@ -11,6 +11,7 @@ import typer
 
 from smartcli import __version__
 from smartcli.cli.group import FriendlyGroup
+from smartcli.cli.help import tidy_help
 from smartcli.cli.state import make_state
 from smartcli.home import find_home
 
@@ -101,7 +102,13 @@ def build_app() -> typer.Typer:
     return app
 
 
+def command_tree() -> Any:
+    """Return the application as the command object that parses, with its help texts in their final form."""
+    group = typer.main.get_command(build_app())
+    tidy_help(group)
+    return group
+
+
 def run(arguments: list[str] | None = None) -> None:
     """Run `smart` and exit with its code."""
-    group: Any = typer.main.get_command(build_app())
-    group.main(args=sys.argv[1:] if arguments is None else arguments, prog_name="smart")
+    command_tree().main(args=sys.argv[1:] if arguments is None else arguments, prog_name="smart")

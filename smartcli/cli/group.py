@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Sequence
 from types import FrameType
@@ -28,6 +29,7 @@ class FriendlyGroup(TyperGroup):
         prog_name: str | None = None,
         complete_var: str | None = None,
         standalone_mode: bool = True,
+        windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
         """Parse, run the command, and exit with its code."""
@@ -38,20 +40,20 @@ class FriendlyGroup(TyperGroup):
             if not debug:
                 warnings.showwarning = _show_warning
             try:
-                code = super().main(words, prog_name, complete_var, False, **extra)
+                code = super().main(words, prog_name, complete_var, False, windows_expand_args, **extra)
             except KeyboardInterrupt:
                 code = _say("stopped by Ctrl-C", 130)
             except TyperException as error:
                 code = _say_usage(error)
             except SmartCliError as error:
                 if debug:
-                    raise
+                    traceback.print_exc()
                 code = _say(str(error) if isinstance(error, Stopped) else f"error: {error}", error.exit_code)
             except BrokenPipeError:
                 code = _close_stdout()
             except Exception as error:
                 if debug:
-                    raise
+                    traceback.print_exc()
                 code = _say(_unexpected(error), 1)
         sys.exit(code if isinstance(code, int) else 0)
 

@@ -1,0 +1,141 @@
+"""The training options as Typer parameters, built from `config.OPTIONS`: no list is written twice."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from smartcli.cli import complete
+from smartcli.config import OPTIONS, Option, PerTask, Settings, field_of
+
+_PANEL = "Run"
+_COMPLETERS: dict[str, Callable[..., list[str]]] = {
+    "data": complete.data_sets,
+    "encoder": complete.encoders,
+    "init": complete.checkpoints,
+    "tasks": complete.tasks,
+    "epochs": complete.task_values,
+    "batch_size": complete.task_values,
+    "lambda": complete.task_values,
+    "mu": complete.task_values,
+}
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What the command line gave: `flags` holds the given ones only, by option key."""
+
+    flags: dict[str, Any]
+    config: Path | None
+    recipe: str | None
+
+
+def _metavar(option: Option) -> str:
+    if option.choices:
+        return "|".join(option.choices)
+    if option.type.startswith("task-"):
+        return "N|task=N,…"
+    names = {"data": "NAME", "encoder": "ID|DIR|minilm", "revision": "REV", "init": "CKPT", "tasks": "TASK,…"}
+    return names.get(option.key) or {"int": "N", "float": "F", "str": "NAME", "bool": ""}[option.type]
+
+
+def _default(option: Option) -> str:
+    value = next(f.default for f in fields(Settings) if f.name == field_of(option.key))
+    if isinstance(value, PerTask):
+        value = value.default
+    if value is None or isinstance(value, bool) or "default" in option.help:
+        return ""
+    return f" Default: {value:g}." if isinstance(value, float) else f" Default: {value}."
+
+
+def _choices(option: Option) -> Callable[[str], list[str]]:
+    def complete_choice(incomplete: str) -> list[str]:
+        return [choice for choice in option.choices if choice.startswith(incomplete)]
+
+    return complete_choice
+
+
+def _parameter(option: Option) -> inspect.Parameter:
+    completer = _choices(option) if option.choices else _COMPLETERS.get(option.key)
+    annotation: Any = Annotated[
+        (bool if option.type == "bool" else str) | None,
+        typer.Option(
+            option.flag,
+            metavar=_metavar(option),
+            help=option.help + _default(option),
+            rich_help_panel=option.panel,
+            show_default=False,
+            autocompletion=completer,
+        ),
+    ]
+    return inspect.Parameter(field_of(option.key), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _extra(name: str, annotation: Any, flag: str, help: str, **more: Any) -> inspect.Parameter:
+    info = typer.Option(flag, help=help, rich_help_panel=_PANEL, show_default=False, **more)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotation, info])
+
+
+def _extras() -> list[inspect.Parameter]:
+    """Options of a training command that are no settings: they say where settings come from and go to."""
+    return [
+        _extra("name", str | None, "--name", "Name of the checkpoint (default: the next ckptN).", metavar="NAME"),
+        _extra(
+            "recipe",
+            str | None,
+            "--recipe",
+            "Named settings that come with smartcli.",
+            metavar="NAME",
+            autocompletion=complete.recipes,
+        ),
+        _extra(
+            "config",
+            Path | None,
+            "--config",
+            "TOML file of training options; a flag given here wins.",
+            metavar="FILE",
+        ),
+        _extra(
+            "paper_optimizer",
+            bool | None,
+            "--paper-optimizer",
+            "The paper's learning rate, epochs and decay in place of the encoder preset's.",
+        ),
+        _extra(
+            "resume",
+            str | None,
+            "--resume",
+            "Go on with an interrupted run: alone (auto) with this command's, or with the named one.",
+            metavar="auto|RUN",
+            autocompletion=complete.runs,
+        ),
+        _extra(
+            "dry_run", bool | None, "--dry-run", "Print the settings in force and what would be trained; train nothing."
+        ),
+    ]
+
+
+def training_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give `command(ctx, options, …)` every training option; its own further parameters stay first."""
+    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "options"]
+    extras = _extras()
+    keys = {field_of(option.key): option.key for option in OPTIONS}
+    loose = [p.name for p in extras if p.name not in ("config", "recipe")]
+
+    def run(**values: Any) -> None:
+        flags = {keys[name]: values.pop(name) for name in list(keys) if values.get(name) is not None}
+        flags |= {name: values[name] for name in loose if values.get(name) is not None}
+        options = TrainingOptions(flags, values.get("config"), values.get("recipe"))
+        command(options=options, **{p.name: values[p.name] for p in own})
+
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+    parameters += [*(_parameter(option) for option in OPTIONS), *extras]
+    run.__signature__ = inspect.Signature(parameters, return_annotation=None)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    run.__name__, run.__doc__, run.__module__ = command.__name__, command.__doc__, command.__module__
+    return run

@@ -1,0 +1,159 @@
+"""Live view of a training: a bar and the losses on a terminal, a plain line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+PLAIN_SECONDS = 5.0
+"""Time between two lines where there is no terminal."""
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as 42s, 3:05 or 2:03:05."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def number(value: Any) -> str:
+    """Return a loss or R_s in few characters, a dash where there is none."""
+    return f"{value:.3g}" if isinstance(value, int | float) else "–"
+
+
+class TrainingView:
+    """Shows the records of log.jsonl as they are written; use as a context manager and pass `record` on."""
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self.console = console
+        self.quiet = quiet
+        self.live = console.is_terminal and not console.is_dumb_terminal and not quiet
+        self.steps: int | None = None
+        self.epochs: int | None = None
+        self._first: tuple[int, float, int] | None = None
+        self._rate = 0.0
+        self._left: float | None = None
+        self._printed = float("-inf")
+        self._progress: Progress | None = None
+        self._bar: Any = None
+
+    def __enter__(self) -> TrainingView:
+        if self.live:
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=None),
+                TextColumn("{task.fields[note]}", markup=False),
+            )
+            self._progress = Progress(*columns, console=self.console, expand=True, transient=True)
+            self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def record(self, event: Mapping[str, Any]) -> None:
+        """Take one record; unknown events are ignored, so that the log may grow."""
+        if self.quiet:
+            return
+        handler = getattr(self, f"_on_{event.get('event')}", None)
+        if handler is not None:
+            handler(event)
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _on_start(self, event: Mapping[str, Any]) -> None:
+        self.steps, self.epochs, self._first = event.get("steps"), event.get("epochs"), None
+        self._printed = float("-inf")
+        phase = f"{event['phase']}: " if event.get("phase") else ""
+        total = f"{self.steps} steps" if self.steps else "training"
+        about = [f"{phase}{total}"]
+        about += [f"{self.epochs} epoch{'s' if self.epochs != 1 else ''}"] if isinstance(self.epochs, int) else []
+        about += [str(event[key]) for key in ("device", "precision", "precision_reason", "why") if event.get(key)]
+        self._say(", ".join(about))
+        if self._progress is not None:
+            if self._bar is not None:
+                self._progress.remove_task(self._bar)
+            self._bar = self._progress.add_task("starting", total=self.steps, note="")
+
+    def _on_resume(self, event: Mapping[str, Any]) -> None:
+        self._say(f"going on after step {event.get('step')}")
+
+    def _on_step(self, event: Mapping[str, Any]) -> None:
+        step, seconds, examples = int(event["step"]), float(event["seconds"]), int(event.get("examples", 0))
+        if self._first is None or seconds < self._first[1]:
+            self._first = (step, seconds, examples)
+        self._measure(step, seconds, examples)
+        note = self._note(event)
+        if self._progress is not None and self._bar is not None:
+            self._progress.update(self._bar, completed=step, description=self._where(event), note=note)
+        elif time.monotonic() - self._printed >= PLAIN_SECONDS:
+            self._printed = time.monotonic()
+            self._say(f"{self._where(event)}, {note}")
+
+    def _measure(self, step: int, seconds: float, examples: int) -> None:
+        """Update the rate (examples/s) and the seconds left, from this process's own steps."""
+        assert self._first is not None
+        steps, passed = step - self._first[0], seconds - self._first[1]
+        if steps > 0 and passed > 0:
+            self._rate = (examples - self._first[2]) / passed
+            self._left = (self.steps - step) * passed / steps if self.steps else None
+
+    def _where(self, event: Mapping[str, Any]) -> str:
+        total = f"/{self.steps}" if self.steps else ""
+        epochs = f"/{self.epochs}" if isinstance(self.epochs, int) else ""
+        return f"epoch {event.get('epoch')}{epochs}, step {event['step']}{total}"
+
+    def _note(self, event: Mapping[str, Any]) -> str:
+        parts = [f"{self._rate:.0f} examples/s"] if self._rate else []
+        smooth: Mapping[str, Any] = event.get("r_s") or {}
+        for task, loss in (event.get("loss") or {}).items():
+            penalty = f" (R_s {number(smooth[task])})" if smooth.get(task) is not None else ""
+            parts.append(f"{task} {number(loss)}{penalty}")
+        if self._left is not None:
+            parts.append(f"{clock(self._left)} left")
+        return ", ".join(parts)
+
+    def _on_dev(self, event: Mapping[str, Any]) -> None:
+        scores = [
+            f"{task} {_score(value)}" for task, value in event.items() if task not in _NO_TASK and _is_score(value)
+        ]
+        overall = f", overall {_score(event['overall'])}" if event.get("overall") is not None else ""
+        best = " (best so far)" if event.get("best") is True else ""
+        self._say(f"dev after epoch {event.get('epoch')}: {', '.join(scores)}{overall}{best}")
+
+    def _on_warning(self, event: Mapping[str, Any]) -> None:
+        self.console.print(f"warning: {event.get('message')}", style="yellow", markup=False, highlight=False)
+
+    def _on_end(self, event: Mapping[str, Any]) -> None:
+        rate = f", {self._rate:.0f} examples/s" if self._rate else ""
+        if event.get("seconds") is not None:
+            self._say(f"trained in {clock(float(event['seconds']))}{rate}")
+
+
+_NO_TASK = frozenset({"event", "epoch", "step", "seconds", "overall", "best", "train", "phase", "examples", "tokens"})
+
+
+def _is_score(value: Any) -> bool:
+    return isinstance(value, Mapping) or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _score(value: Any) -> str:
+    """Return the metric's value of a dev record: a number, or a mapping with the metric and `n`."""
+    from smartcli.report.style import short
+
+    if isinstance(value, Mapping):
+        value = next((score for key, score in value.items() if key != "n"), None)
+    return "–" if value is None else short(value)

@@ -1,0 +1,106 @@
+"""What finetune and pretrain-qqp share: settings in force, progress, and the result."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import typer
+
+from smartcli.cli.options import TrainingOptions
+from smartcli.cli.state import CliState, state_of
+
+if TYPE_CHECKING:
+    from smartcli.workflows.settings import Resolved
+
+Command = Literal["finetune", "pretrain-qqp"]
+
+
+def run_training(ctx: typer.Context, command: Command, options: TrainingOptions) -> None:
+    """Resolve the settings, train, and print the result; `--dry-run` stops before training."""
+    from smartcli.workflows.settings import resolve
+
+    state = state_of(ctx)
+    resolved = resolve(state.home, command, options.flags, options.config, options.recipe)
+    print_settings(state, resolved)
+    if resolved.dry_run:
+        from smartcli.workflows.dry_run import dry_run
+
+        print_rows(state, f"{command}: what would be trained", dry_run(resolved))
+        return
+    from smartcli.cli.progress import TrainingView
+    from smartcli.workflows.train import train
+
+    with TrainingView(state.err, quiet=state.quiet) as view:
+        outcome = train(
+            state.home,
+            command,
+            resolved,
+            name=resolved.name,
+            resume=resolved.resume,
+            argv=["smart", *sys.argv[1:]],
+            listener=view.record,
+        )
+    if outcome.already:
+        state.say(f'"{outcome.name}" is finished already, with these settings; nothing to do')
+    print_result(state, outcome.name, outcome.meta)
+
+
+def print_settings(state: CliState, resolved: Resolved) -> None:
+    """Print the values in force on stderr: those that somebody set with their source, the defaults in one line."""
+    if state.quiet:
+        return
+    from smartcli.workflows.settings import in_force
+
+    data, origin = resolved.data_set, " (the one prepared last)" if resolved.latest_data else ""
+    state.say(f"data set: {data.name}{origin}, encoder: {resolved.encoder} ({resolved.sources['encoder']})")
+    rows = in_force(resolved)
+    chosen = [
+        row for row in rows if row[2] not in ("default", "prepared last") and row[0] not in ("--data", "--encoder")
+    ]
+    defaults = [f"{flag} {value}" for flag, value, source in rows if source == "default" and value not in ("–", "off")]
+    print_rows(state, "settings in force", chosen, headings=("option", "value", "from"))
+    state.say("by default: " + ", ".join(defaults))
+
+
+def print_rows(
+    state: CliState, title: str, rows: Sequence[Sequence[str]], headings: Sequence[str] = ("what", "value")
+) -> None:
+    """Print a small table on stderr."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*headings, title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    if rows:
+        state.err.print(table)
+
+
+def print_result(state: CliState, name: str, meta: dict[str, Any]) -> None:
+    """Print the checkpoint's dev scores on stdout, and what to do next on stderr."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"{name}: dev scores", title_justify="left", box=box.SIMPLE_HEAD)
+    cells = []
+    for task, scores in meta["metrics"].items():
+        if not isinstance(scores, dict):
+            continue
+        metric = next(key for key in scores if key != "n")
+        table.add_column(f"{task} {metric}", justify="right")
+        cells.append(_score(scores[metric]))
+    table.add_column("overall", justify="right")
+    cells.append(_score(meta["metrics"].get("overall")))
+    table.add_row(*(Text(cell) for cell in cells))
+    state.out.print(table)
+    state.say(f"registered as {name} in {meta.get('seconds', 0):.0f} s; next: smart evaluate, or smart show {name}")
+
+
+def _score(value: float | None) -> str:
+    from smartcli.report.style import short
+
+    return "–" if value is None else short(value)
