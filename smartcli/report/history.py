@@ -1,0 +1,117 @@
+"""Curves out of a checkpoint's log.jsonl: losses, penalties, dev scores, conflicts."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from smartcli.errors import SmartCliError
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Points:
+    """A value by step."""
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+    def smooth(self) -> list[float]:
+        """Return the running mean over a window of a thirtieth of the points (the points themselves if few)."""
+        window = max(1, len(self.y) // 30)
+        out = []
+        for end in range(1, len(self.y) + 1):
+            part = self.y[max(0, end - window) : end]
+            out.append(sum(part) / len(part))
+        return out
+
+
+@dataclass(frozen=True)
+class DevCurve:
+    """A task's dev score by epoch, and that on the fixed training rows where the log has it."""
+
+    epochs: tuple[int, ...]
+    values: tuple[float, ...]
+    train: tuple[float, ...] | None = None
+
+
+def read_log(raw: bytes, where: str) -> list[dict[str, Any]]:
+    """Return the records of a log, one JSON object a line; a SmartCliError names `where` and the line."""
+    records = []
+    for number, line in enumerate(raw.splitlines(), 1):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
+            raise SmartCliError(f"{where}:{number}: expected one JSON object, found {line[:60]!r}")
+        records.append(record)
+    return records
+
+
+def step_points(records: Iterable[Record], key: str) -> dict[str, Points]:
+    """Return a task's values of `key` ("loss", "r_s") by step; values that are not finite are left out."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for record in records:
+        values = record.get(key)
+        if record.get("event") != "step" or not isinstance(values, Mapping):
+            continue
+        for task, value in values.items():
+            if _finite(value):
+                found.setdefault(task, []).append((float(record["step"]), float(value)))
+    return {task: _points(pairs) for task, pairs in found.items()}
+
+
+def dev_curves(records: Sequence[Record], tasks: Sequence[str]) -> dict[str, DevCurve]:
+    """Return each task's score by epoch; epochs without a score of that task are left out."""
+    curves = {}
+    for task in tasks:
+        rows = [
+            (int(record["epoch"]), score, score_of(_mapping(record.get("train")).get(task)))
+            for record in records
+            if record.get("event") == "dev" and (score := score_of(record.get(task))) is not None
+        ]
+        if rows:
+            train = tuple(row[2] for row in rows if row[2] is not None)
+            epochs, values = tuple(row[0] for row in rows), tuple(row[1] for row in rows)
+            curves[task] = DevCurve(epochs, values, train if len(train) == len(rows) else None)
+    return curves
+
+
+def conflict_points(records: Iterable[Record]) -> tuple[dict[str, Points], dict[str, Points]]:
+    """Return, for each pair of tasks ("a, b"), the cosine by step and the share of steps in conflict so far."""
+    cosines: dict[str, list[tuple[float, float]]] = {}
+    shares: dict[str, list[tuple[float, float]]] = {}
+    for record in records:
+        if record.get("event") != "step":
+            continue
+        for pair, value in _mapping(record.get("conflicts")).items():
+            step, label = float(record["step"]), ", ".join(pair.split("|"))
+            if _finite(value.get("cosine")):
+                cosines.setdefault(label, []).append((step, float(value["cosine"])))
+            if _finite(value.get("share")):
+                shares.setdefault(label, []).append((step, float(value["share"])))
+    return {k: _points(v) for k, v in cosines.items()}, {k: _points(v) for k, v in shares.items()}
+
+
+def score_of(value: Any) -> float | None:
+    """Return the metric's value of a task's entry (`{"accuracy": .5, "n": 10}` or a plain number), or None."""
+    if isinstance(value, Mapping):
+        value = next((v for key, v in value.items() if key != "n"), None)
+    return float(value) if _finite(value) else None
+
+
+def _points(pairs: Sequence[tuple[float, float]]) -> Points:
+    return Points(tuple(x for x, _ in pairs), tuple(y for _, y in pairs))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
