@@ -13,19 +13,21 @@ from safetensors.numpy import save_file
 from smartcli.families.spec import read_spec
 from smartcli.families.weights import expected_shapes, hf_names
 
-WORD_LIST = """the a an and or but not no is are was were be been it its this that these those i you he she we they my your
-his her our their me him us them what which who how why when where can could do does did will would should may might
-must have has had to of in on at by for from with without about into over under after before between very really quite
-rather so too more most less least some any all every each film movie story plot actor actress scene script music song
-book play show director ending character dialogue camera acting good great fine nice lovely brilliant superb wonderful
-charming moving funny clever bright warm bad poor dull weak slow boring awful terrible dreadful tedious flat clumsy
-silly average ordinary plain watchable decent man woman boy girl child dog cat bird horse person people group player
-student teacher doctor driver cook house street park garden river beach road city town kitchen room field car bus train
-bike ball guitar piano food water bread soup run runs running walk walks walking eat eats eating read reads reading
-write writes writing play plays playing sing sings singing dance dances dancing sit sits sitting jump jumps jumping
-carry carries carrying cut cuts cutting learn buy make get find start stop build use choose best way quick fast cheap
-easy hard small big large little old young new red blue green black white one two three four five language money
-weight english language computer phone job india time day week year home work school help better change first"""
+WORD_LIST = """\
+the a an and or but not no is are was were be been it its this that these those i you he she we they my your his
+her our their me him us them what which who how why when where can could do does did will would should may might
+must have has had to of in on at by for from with without about into over under after before between very really
+quite rather so too more most less least some any all every each film movie story plot actor actress scene
+script music song book play show director ending character dialogue camera acting good great fine nice lovely
+brilliant superb wonderful charming moving funny clever bright warm bad poor dull weak slow boring awful
+terrible dreadful tedious flat clumsy silly average ordinary plain watchable decent man woman boy girl child dog
+cat bird horse person people group player student teacher doctor driver cook house street park garden river
+beach road city town kitchen room field car bus train bike ball guitar piano food water bread soup run runs
+running walk walks walking eat eats eating read reads reading write writes writing play plays playing sing sings
+singing dance dances dancing sit sits sitting jump jumps jumping carry carries carrying cut cuts cutting learn
+buy make get find start stop build use choose best way quick fast cheap easy hard small big large little old
+young new red blue green black white one two three four five language money weight english language computer
+phone job india time day week year home work school help better change first"""
 WORDS = WORD_LIST.split()
 LETTERS = string.ascii_lowercase + string.digits
 PUNCTUATION = list("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")

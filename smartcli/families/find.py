@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,12 +35,12 @@ def find_encoder(name: str, revision: str | None = None, *, say: Callable[[str],
         _refuse_revision(name, revision)
         return EncoderFiles(MINILM, None, _minilm_folder())
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name and path.is_dir():
         _refuse_revision(name, revision)
         return EncoderFiles(name, None, path)
-    if path.exists():
+    if name and path.exists():
         raise UserError(f"--encoder {name}: a file; expected the folder that holds config.json and model.safetensors")
-    if name.startswith((".", "~", os.sep)) or not HUB_ID.fullmatch(name) or ".." in name or "--" in name:
+    if not _is_hub_id(name):
         raise UserError(
             f"--encoder {name}: no such folder, and not an id on the hub either; expected a folder, an id such as "
             f"bert-base-uncased, or {MINILM}{suggest(name, [MINILM])}"
@@ -55,11 +54,15 @@ def is_at_hand(name: str, revision: str | None = None) -> EncoderFiles | None:
     """Return the encoder's files where no network is needed for them (folder, package, hub cache), else None."""
     if name == MINILM:
         return find_encoder(name) if importlib.util.find_spec(MINILM_PACKAGE) else None
-    if Path(name).expanduser().is_dir() or not HUB_ID.fullmatch(name):
+    if Path(name).expanduser().exists() or not _is_hub_id(name):
         return find_encoder(name, revision)
     from smartcli.families.hub import cached_encoder
 
     return cached_encoder(name, revision)
+
+
+def _is_hub_id(name: str) -> bool:
+    return HUB_ID.fullmatch(name) is not None and ".." not in name and "--" not in name
 
 
 def _refuse_revision(name: str, revision: str | None) -> None:

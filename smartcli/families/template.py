@@ -25,10 +25,10 @@ class JoinTemplate:
     pair_prefix: Tokens
     pair_middle: Tokens
     pair_suffix: Tokens
-    single_types: tuple[int, int, int]
-    """Type ids of prefix, sentence, suffix."""
-    pair_types: tuple[int, int, int, int, int]
-    """Type ids of prefix, first sentence, middle, second sentence, suffix."""
+    single_types: tuple[int, int]
+    """Type ids of prefix and sentence, and of the suffix."""
+    pair_types: tuple[int, int, int]
+    """Type ids of prefix and first sentence, of the middle, of second sentence and suffix."""
 
     @property
     def single_extra(self) -> int:
@@ -42,12 +42,14 @@ class JoinTemplate:
 
     def single(self, ids: Tokens) -> tuple[Tokens, Tokens]:
         """Return ids and type ids of one joined sentence."""
-        return _join((self.single_prefix, tuple(ids), self.single_suffix), self.single_types)
+        first, last = self.single_types
+        return _join((self.single_prefix, tuple(ids), self.single_suffix), (first, first, last))
 
     def pair(self, first: Tokens, second: Tokens) -> tuple[Tokens, Tokens]:
         """Return ids and type ids of one joined pair."""
         parts = (self.pair_prefix, tuple(first), self.pair_middle, tuple(second), self.pair_suffix)
-        return _join(parts, self.pair_types)
+        a, middle, b = self.pair_types
+        return _join(parts, (a, a, middle, b, b))
 
 
 def _join(parts: tuple[Tokens, ...], types: tuple[int, ...]) -> tuple[Tokens, Tokens]:
@@ -67,13 +69,15 @@ def probe_template(tokenizer: Tokenizer, spec: EncoderSpec, where: str | Path) -
             f"{where}: its post-processor puts no special token around a sentence; expected one that marks start or "
             "end, as the encoder saw in its training"
         )
+    kinds = (_same(singles[:2], where), singles[2][1])
+    pair_kinds = (_same(pairs[:2], where), pairs[2][1], _same([pairs[3], pairs[4]], where))
     # A type whose models never see the tokenizer's type ids gets zeros, as transformers gives it.
-    given = spec.family.type_ids and spec.token_types > 1
-    single_types = tuple(kind if given else 0 for _, kind in singles)
-    pair_types = tuple(kind if given else 0 for _, kind in pairs)
-    if max(pair_types + single_types) >= max(1, spec.token_types):
+    if not spec.family.type_ids or spec.token_types < 2:
+        kinds, pair_kinds = (0, 0), (0, 0, 0)
+    largest = max(kinds + pair_kinds)
+    if largest >= max(1, spec.token_types):
         raise UserError(
-            f"{where}: its type ids reach {max(pair_types + single_types)}, the encoder has {spec.token_types}; "
+            f"{where}: its type ids reach {largest}, the encoder has {spec.token_types} of them; "
             "tokenizer and encoder do not belong together"
         )
     return JoinTemplate(
@@ -82,9 +86,18 @@ def probe_template(tokenizer: Tokenizer, spec: EncoderSpec, where: str | Path) -
         pair_prefix=pairs[0][0],
         pair_middle=pairs[2][0],
         pair_suffix=pairs[4][0],
-        single_types=(single_types[0], single_types[1], single_types[2]),
-        pair_types=(pair_types[0], pair_types[1], pair_types[2], pair_types[3], pair_types[4]),
+        single_types=kinds,
+        pair_types=pair_kinds,
     )
+
+
+def _same(runs: list[tuple[Tokens, int]], where: str | Path) -> int:
+    kinds = {kind for tokens, kind in runs if tokens}
+    if len(kinds) != 1:
+        raise UserError(
+            f"{where}: a sentence and the special tokens at its side have type ids {sorted(kinds)}; expected one"
+        )
+    return kinds.pop()
 
 
 def _runs(encoding: Encoding, expected: list[int | None], where: str | Path) -> list[tuple[Tokens, int]]:

@@ -35,7 +35,6 @@ def tokenizer_from_vocab(folder: Path) -> Tokenizer:
     for key in SPECIAL:
         if special[key] not in vocabulary:
             raise UserError(f'{folder / "vocab.txt"}: no "{special[key]}" ({key}); expected it among the tokens')
-    strip = _flag(config, "strip_accents", None, path)
     tokenizer = Tokenizer(WordPiece(vocabulary, unk_token=special["unk_token"], max_input_chars_per_word=100))
     tokenizer.normalizer = BertNormalizer(
         clean_text=True,
