@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -64,9 +64,9 @@ def smart() -> Callable[..., Result]:
 
 
 @pytest.fixture
-def real_data() -> Iterator[Path]:
+def real_data() -> Path:
     """The folder that $SMART_TEST_DATA names; the test is skipped without it."""
     named = os.environ.get("SMART_TEST_DATA")
     if not named or not Path(named).is_dir():
         pytest.skip("needs real data: set SMART_TEST_DATA to a folder that holds cs224n/")
-    yield Path(named).absolute()
+    return Path(named).absolute()

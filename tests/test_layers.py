@@ -12,9 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "smartcli"
 ORDER = (
     ("errors",),
-    ("strictjson",),
-    ("home",),
-    ("disk",),
+    ("home", "disk", "processes", "strictjson", "visible"),
     ("atomic",),
     ("tasks",),
     ("config",),

@@ -8,5 +8,26 @@ from smartcli.cli.state import state_of
 
 
 def welcome(ctx: typer.Context) -> None:
-    """Print the next step."""
-    state_of(ctx).out.print("smart prepare demo")
+    """Print what is there, the steps with those done ticked off, and the one to take next."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from smartcli.workflows.first_steps import first_steps
+
+    state = state_of(ctx)
+    steps = first_steps(state.home)
+    following = next((step for step in steps if not step.done), None)
+    state.out.print("smart: fine-tune one small encoder for several sentence tasks at once\n", highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, min_width=max(len(step.command) for step in steps))
+    table.add_column()
+    for step in steps:
+        mark = "✓" if step.done else "→" if step is following else " "
+        style = "dim" if step.done else "bold" if step is following else ""
+        table.add_row(Text(mark), Text(step.command, style=style), Text(step.found or step.purpose))
+    state.out.print(table)
+    if following is not None:
+        state.out.print(f"\nnext: {following.command}", markup=False, highlight=False, soft_wrap=True)
+    state.out.print("every command: smart --help   this machine: smart doctor", highlight=False, soft_wrap=True)

@@ -1,0 +1,57 @@
+# Needs Python 3.11 to 3.13 and a package index. PYTHON=python3.12 make test picks one.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO_HOME := .demo-home
+SMART := SMART_HOME='$(CURDIR)/$(DEMO_HOME)' $(BIN)/smart
+
+.PHONY: help demo test test-real test-faults check bench pictures generate clean install
+
+help:  ## Say what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else "smartcli needs Python 3.11 to 3.13, found %d.%d; say PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,hub,dev]'
+	@touch $@
+
+install: $(VENV)/.installed  ## Make .venv with smart in it
+
+demo: $(VENV)/.installed  ## Prepare, train, combine and score on the embedded corpus (minutes, no model hub)
+	$(SMART) prepare demo
+	$(SMART) pretrain-qqp --data demo --encoder minilm --name demo-start --resume
+	$(SMART) finetune --data demo --init demo-start --schedule simultaneous --lambda 5 --seed 1 --name demo-1 --resume
+	$(SMART) finetune --data demo --init demo-start --schedule simultaneous --lambda 5 --seed 2 --name demo-2 --resume
+	@test -d $(DEMO_HOME)/checkpoints/demo-ensemble || $(SMART) ensemble demo-1 demo-2 --name demo-ensemble
+	$(SMART) evaluate
+
+test: $(VENV)/.installed  ## Run the tests
+	$(BIN)/python -m pytest -q
+
+test-real: $(VENV)/.installed  ## Run the tests that read the folder $SMART_TEST_DATA
+	$(BIN)/python -m pytest -q -m real
+
+test-faults: $(VENV)/.installed  ## Kill, fill and alter: minutes
+	$(BIN)/python -m pytest -q -m faults
+
+check: $(VENV)/.installed  ## Linter, types, layers, and generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layers.py
+	$(BIN)/python scripts/generate.py --check
+
+generate: $(VENV)/.installed  ## Write docs/cli.md and completions/ again
+	$(BIN)/python scripts/generate.py
+
+bench: $(VENV)/.installed  ## Examples per second beside the usual loop
+	$(BIN)/python -m benchmarks
+
+pictures: demo  ## Write the pictures of the terminal in docs/pictures
+	$(BIN)/python scripts/pictures.py $(DEMO_HOME)
+
+clean:  ## Remove what make made
+	rm -rf $(VENV) $(DEMO_HOME) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
