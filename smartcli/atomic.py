@@ -1,123 +1,83 @@
 """Files and folders that appear whole or not at all: temp, fsync, rename, fsync of the parent.
 
 Every write of the project goes through `Disk`, so that a test can record the order of calls and a
-failpoint can stop between any two of them.
+failpoint can stop between any two of them. A temporary name carries its process: what a killed
+process leaves behind is known by it, never shown, and cleaned up by the next writer.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
 import os
-import shutil
 import stat
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
+from smartcli.disk import DISK, FILE_MODE, FOLDER_MODE, Disk, explain_os_errors
 from smartcli.errors import SmartCliError
+from smartcli.processes import parse_token, this_process
+from smartcli.strictjson import canonical_json
 
-FILE_MODE = 0o600
-FOLDER_MODE = 0o700
+__all__ = [
+    "DISK",
+    "FILE_MODE",
+    "FOLDER_MODE",
+    "TEMP_PREFIX",
+    "Disk",
+    "canonical_json",
+    "clean_stale",
+    "explain_os_errors",
+    "new_folder",
+    "publish",
+    "refuse_symlinks",
+    "remove_folder",
+    "sync_tree",
+    "temp_folder",
+    "write_file",
+]
+
 TEMP_PREFIX = ".tmp-"
+_ASIDE = "-aside-"
+FOREIGN_AGE = 7 * 24 * 3600
+"""Seconds after which a temporary name of another machine counts as left behind."""
 
 
-class Disk:
-    """The file-system calls of a commit, one method each; `observer` hears each before it happens."""
-
-    observer: Callable[[str, Path], None] | None = None
-
-    def _tell(self, call: str, path: Path) -> None:
-        if self.observer is not None:
-            self.observer(call, path)
-
-    def make_folder(self, path: Path) -> None:
-        """Create `path` and missing parents, each 0700 whatever the umask."""
-        missing: list[Path] = []
-        at = path
-        while not at.exists():
-            missing.append(at)
-            at = at.parent
-        for folder in reversed(missing):
-            self._tell("mkdir", folder)
-            with contextlib.suppress(FileExistsError):
-                folder.mkdir(mode=FOLDER_MODE)
-                folder.chmod(FOLDER_MODE)
-
-    def write(self, path: Path, content: bytes) -> None:
-        """Write a new file (0600) and fsync it; it is not visible under a final name yet."""
-        self._tell("write", path)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), FILE_MODE)
-            file.write(content)
-            file.flush()
-            self._tell("fsync", path)
-            os.fsync(file.fileno())
-
-    def sync_file(self, path: Path) -> None:
-        """Set the mode of a file that a library wrote to 0600, and fsync it."""
-        self._tell("fsync", path)
-        path.chmod(FILE_MODE)
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-    def sync_folder(self, path: Path) -> None:
-        """Fsync a folder, so that the names in it last."""
-        self._tell("fsync-dir", path)
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-    def rename(self, source: Path, target: Path) -> None:
-        """Move `source` to `target` in one step (same file system), replacing a file there."""
-        self._tell("rename", target)
-        os.replace(source, target)
-
-
-DISK = Disk()
-
-
-@contextlib.contextmanager
-def explain_os_errors(path: Path, doing: str) -> Iterator[None]:
-    """Turn an OSError of writing into a message that names the path and what to do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            hint = "the disk is full or a size limit was reached; free some space and run the same command again"
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            hint = "it cannot be written; choose another place with --home or $SMART_HOME"
-        else:
-            hint = "check the path, or choose another place with --home or $SMART_HOME"
-        where = error.filename or path
-        raise SmartCliError(f"could not {doing} {where}: {error.strerror or error}; {hint}") from error
+def temp_path(folder: Path) -> Path:
+    """Return a new temporary name in `folder` that carries this process."""
+    return folder / f"{TEMP_PREFIX}{this_process().token}-{uuid4().hex[:12]}"
 
 
 def write_file(path: Path, content: bytes | str) -> None:
     """Replace `path` by `content` atomically and durably."""
     raw = content.encode("utf-8") if isinstance(content, str) else content
-    with explain_os_errors(path, "write"):
-        DISK.make_folder(path.parent)
-        temp = path.parent / f"{TEMP_PREFIX}{uuid4().hex}"
-        try:
-            DISK.write(temp, raw)
-            DISK.rename(temp, path)
-            DISK.sync_folder(path.parent)
-        finally:
+    DISK.make_folder(path.parent)
+    temp = temp_path(path.parent)
+    try:
+        DISK.write(temp, raw, shown=path)
+        DISK.rename(temp, path)
+        DISK.sync_folder(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
             temp.unlink(missing_ok=True)
 
 
-def canonical_json(value: Any) -> bytes:
-    """Return the one byte form of `value`: keys in the given order, two-space indent, final newline."""
-    return (json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode("utf-8")
+@contextlib.contextmanager
+def temp_folder(target: Path) -> Iterator[Path]:
+    """Yield a new 0700 folder beside `target` that is gone afterwards, unless it was renamed.
+
+    Errors of writing in it name `target`, which the user knows.
+    """
+    DISK.make_folder(target.parent)
+    temp = temp_path(target.parent)
+    try:
+        DISK.make_temp(temp)
+        with explain_os_errors(target, "write", inside=temp):
+            yield temp
+    finally:
+        if temp.exists():
+            DISK.remove_tree(temp)
 
 
 @contextlib.contextmanager
@@ -125,38 +85,95 @@ def new_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `target`; on success it becomes `target`, else it vanishes.
 
     The files in it are fsynced, then the folder, then it is renamed and the parent fsynced. With
-    `replace`, a folder already at `target` is moved aside first and removed afterwards; without, an
+    `replace`, it takes the place of a folder at `target`, which is then removed; without, an
     existing `target` is an error and stays as it is.
     """
-    with explain_os_errors(target, "write"):
-        DISK.make_folder(target.parent)
-        temp = target.parent / f"{TEMP_PREFIX}{target.name}-{uuid4().hex[:12]}"
-        DISK.make_folder(temp)
-        try:
-            yield temp
-            for path in sorted(temp.rglob("*"), reverse=True):
-                if path.is_dir():
-                    path.chmod(FOLDER_MODE)
-                    DISK.sync_folder(path)
-                else:
-                    DISK.sync_file(path)
-            DISK.sync_folder(temp)
-            aside = None
-            if target.exists():
-                if not replace:
-                    raise SmartCliError(f"{target} exists already; remove it or choose another name")
-                aside = target.parent / f"{TEMP_PREFIX}old-{target.name}-{uuid4().hex[:12]}"
-                DISK.rename(target, aside)
-            DISK.rename(temp, target)
-            DISK.sync_folder(target.parent)
-            if aside is not None:
-                shutil.rmtree(aside, ignore_errors=True)
-        finally:
-            shutil.rmtree(temp, ignore_errors=True)
+    clean_stale(target.parent)
+    with temp_folder(target) as temp:
+        yield temp
+        sync_tree(temp)
+        DISK.sync_folder(temp)
+        publish(temp, target, replace=replace)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make everything inside `folder` durable, 0600 and 0700; a link or special file is refused."""
+    refuse_symlinks(folder)
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            path.chmod(FOLDER_MODE)
+            DISK.sync_folder(path)
+        else:
+            DISK.sync_file(path)
+
+
+def publish(temp: Path, target: Path, *, replace: bool = False) -> None:
+    """Rename the finished `temp` to `target` beside it, durably."""
+    if not os.path.lexists(target):
+        DISK.rename(temp, target)
+        DISK.sync_folder(target.parent)
+        return
+    if not replace:
+        raise SmartCliError(f"{target} exists already; remove it or choose another name")
+    if DISK.exchange(temp, target):
+        DISK.sync_folder(target.parent)
+        DISK.remove_tree(temp)
+        return
+    # Two renames where the system cannot exchange; `clean_stale` puts the old one back after a kill between them.
+    aside = target.parent / f"{temp_path(target.parent).name}{_ASIDE}{target.name}"
+    DISK.rename(target, aside)
+    try:
+        DISK.rename(temp, target)
+    except BaseException:
+        os.rename(aside, target)
+        raise
+    DISK.sync_folder(target.parent)
+    DISK.remove_tree(aside)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove `folder` so that it vanishes at once: nobody ever sees a part of it under its name."""
+    aside = temp_path(folder.parent)
+    DISK.rename(folder, aside)
+    DISK.sync_folder(folder.parent)
+    DISK.remove_tree(aside)
+
+
+def clean_stale(folder: Path) -> list[Path]:
+    """Remove what dead processes left under temporary names in `folder`; return those paths.
+
+    Names of a machine or container where nobody here can look count as left behind after a week.
+    """
+    try:
+        found = sorted(path for path in folder.iterdir() if path.name.startswith(TEMP_PREFIX))
+    except OSError:
+        return []
+    removed = []
+    for path in found:
+        with contextlib.suppress(OSError, SmartCliError):
+            if not _left_behind(path):
+                continue
+            name = path.name.partition(_ASIDE)[2]
+            if name and not os.path.lexists(folder / name):
+                DISK.rename(path, folder / name)
+                DISK.sync_folder(folder)
+                continue
+            DISK.remove_tree(path)
+            removed.append(path)
+    return removed
+
+
+def _left_behind(path: Path) -> bool:
+    owner = parse_token(path.name.removeprefix(TEMP_PREFIX))
+    alive = owner.alive() if owner else None
+    return time.time() - path.lstat().st_mtime > FOREIGN_AGE if alive is None else not alive
 
 
 def refuse_symlinks(folder: Path) -> None:
-    """Raise when `folder` or anything in it is a symbolic link, naming it."""
+    """Raise when `folder` or anything in it is neither a plain file nor a folder, naming it."""
     for path in (folder, *folder.rglob("*")):
-        if stat.S_ISLNK(path.lstat().st_mode):
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
             raise SmartCliError(f"{path} is a symbolic link; expected a plain file or folder; remove it")
+        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+            raise SmartCliError(f"{path} is a special file; expected a plain file or folder; remove it")

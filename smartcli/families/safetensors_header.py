@@ -25,6 +25,8 @@ class TensorInfo:
 
     dtype: str
     shape: tuple[int, ...]
+    start: int = 0
+    """First byte of its data, counted from the end of the header."""
 
 
 def read_header(path: Path) -> dict[str, TensorInfo]:
@@ -84,7 +86,7 @@ def _tensor(name: str, entry: Any, path: Path) -> tuple[TensorInfo, tuple[int, i
     expected = math.prod(shape) * ITEM_BYTES[dtype]
     if expected != offsets[1] - offsets[0]:
         raise UserError(f"{where} needs {expected:,} bytes, its offsets give {offsets[1] - offsets[0]:,}")
-    return TensorInfo(dtype, tuple(shape)), (offsets[0], offsets[1])
+    return TensorInfo(dtype, tuple(shape), offsets[0]), (offsets[0], offsets[1])
 
 
 def _whole_numbers(value: Any) -> bool:

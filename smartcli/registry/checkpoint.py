@@ -1,0 +1,176 @@
+"""One finished checkpoint: opened whole, and every byte verified before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from smartcli.errors import SmartCliError, UserError
+from smartcli.registry.content import ENCODER_FILES, blame, check_encoder, check_finite, check_header
+from smartcli.registry.manifest import (
+    MANIFEST,
+    SMALL,
+    Damaged,
+    Manifest,
+    entry_of,
+    listing_problems,
+    manifest_bytes,
+    parse_manifest,
+    read_manifest,
+    read_verified,
+    verify_file,
+)
+from smartcli.registry.meta import META, check_meta, reference
+from smartcli.strictjson import parse_object
+
+if TYPE_CHECKING:
+    from smartcli.data.predictions import Predictions
+
+PREDICTIONS = "predictions-dev.csv"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a checkpoint; `file` is empty when it is about the whole folder."""
+
+    checkpoint: str
+    file: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.checkpoint}{'/' if self.file else ''}{self.file}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose listing, sizes and smart.json were checked when it was opened."""
+
+    name: str
+    folder: Path
+    meta: dict[str, Any]
+    manifest: Manifest
+    _verified: set[str] = field(default_factory=set, repr=False, compare=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> Checkpoint:
+        """Open `folder`; Damaged for the first file that is not as committed."""
+        manifest = read_manifest(folder)
+        raw = read_verified(folder, META, manifest, SMALL)
+        try:
+            meta = parse_object(raw, META)
+            check_meta(meta, folder.name)
+        except SmartCliError as error:
+            raise blame(folder, META, error) from None
+        for name in manifest.files:
+            if name.endswith(".safetensors"):
+                check_header(folder, name)
+        return cls(folder.name, folder, meta, manifest)
+
+    @property
+    def manifest_hash(self) -> str:
+        """SHA-256 that stands for all content of the checkpoint."""
+        return self.manifest.hash
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return self.manifest.size + len(manifest_bytes(self.manifest))
+
+    @property
+    def kind(self) -> str:
+        return str(self.meta["kind"])
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the data set that it was trained on."""
+        return str(self.meta["data"].get("fingerprint", ""))
+
+    def reference(self) -> dict[str, str]:
+        """Return the entry that a lineage keeps about this checkpoint."""
+        return reference(self.name, self.manifest_hash)
+
+    def has(self, file: str) -> bool:
+        """Return whether the manifest lists `file`."""
+        return file in self.manifest.files
+
+    def path(self, file: str) -> Path:
+        """Return the path of a file whose content was just verified (once for each opened checkpoint)."""
+        entry_of(self.folder, file, self.manifest)
+        if file not in self._verified:
+            try:
+                verify_file(self.folder, file, self.manifest)
+            except (Damaged, FileNotFoundError) as error:
+                raise self._explain(error) from None
+            self._verified.add(file)
+        return self.folder / file
+
+    def read(self, file: str) -> bytes:
+        """Return the verified bytes of a file."""
+        try:
+            return read_verified(self.folder, file, self.manifest)
+        except (Damaged, FileNotFoundError) as error:
+            raise self._explain(error) from None
+
+    def predictions(self) -> Predictions:
+        """Return the stored predictions on dev."""
+        from smartcli.data.predictions import read_predictions
+
+        return read_predictions(self.read(PREDICTIONS), f"{self.name}/{PREDICTIONS}")
+
+    def _explain(self, error: Exception) -> SmartCliError:
+        try:
+            same = parse_manifest(self.folder).hash == self.manifest.hash
+        except FileNotFoundError:
+            same = False
+        except Damaged:
+            same = True
+        if not same:
+            return UserError(f'checkpoint "{self.name}" was removed or replaced by another process meanwhile')
+        return error if isinstance(error, SmartCliError) else Damaged(self.folder, "", str(error))
+
+
+def folder_problems(folder: Path) -> list[Problem]:
+    """Return everything wrong with a checkpoint folder; nothing for one that vanishes meanwhile."""
+    try:
+        manifest = parse_manifest(folder)
+        found = list(listing_problems(folder, manifest))
+        if META not in manifest.files:
+            found.append(Damaged(folder, META, "the file is missing"))
+        good = [name for name in manifest.files if name not in {problem.file for problem in found}]
+        for name in good:
+            found += _file_problems(folder, name, manifest)
+        if not found and set(ENCODER_FILES) <= set(good):
+            found += _caught(lambda: check_encoder(folder))
+    except Damaged as problem:
+        found = [problem]
+    except OSError as error:
+        found = [Damaged(folder, MANIFEST, f"it cannot be read: {error.strerror}")] if folder.exists() else []
+    return [Problem(folder.name, problem.file, problem.reason) for problem in found]
+
+
+def _file_problems(folder: Path, name: str, manifest: Manifest) -> list[Damaged]:
+    def look() -> None:
+        verify_file(folder, name, manifest)
+        if name.endswith(".safetensors"):
+            check_finite(folder, name)
+        try:
+            if name == META:
+                check_meta(parse_object(read_verified(folder, name, manifest, SMALL), META), folder.name)
+            if name == PREDICTIONS:
+                from smartcli.data.predictions import read_predictions
+
+                read_predictions(read_verified(folder, name, manifest), name)
+        except SmartCliError as error:
+            raise blame(folder, name, error) from None
+
+    return _caught(look)
+
+
+def _caught(look: Callable[[], None]) -> list[Damaged]:
+    try:
+        look()
+    except Damaged as problem:
+        return [problem]
+    return []
