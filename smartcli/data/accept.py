@@ -1,0 +1,164 @@
+"""From a file's raw rows to accepted rows: texts there, label right, id new; the rest skipped or reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from smartcli.data.labels import LabelReader, WrongLabel
+from smartcli.data.readers import Cell, Problems, RawTable, open_table
+from smartcli.data.readers.problems import shorten
+from smartcli.data.rows import Row
+from smartcli.errors import UserError
+from smartcli.tasks import Task
+
+
+@dataclass(frozen=True)
+class SplitSource:
+    """Where a split's rows stand: files and columns."""
+
+    task: Task
+    split: str
+    paths: tuple[Path, ...]
+    text: tuple[str, ...]
+    label: str
+    id: str | None = None
+    fold_ids: bool = False
+    """Whether ids are lower-cased, as the course's loader does."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A row that was left out, and why."""
+
+    task: str
+    split: str
+    file: str
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.reason}"
+
+
+@dataclass
+class SplitReader:
+    """Reads one split; afterwards `skipped`, `lowest` and `highest` say what was met."""
+
+    source: SplitSource
+    labels: LabelReader
+    problems: Problems
+    strict: bool = False
+    skipped: list[Skipped] = field(default_factory=list)
+    highest: float | None = None
+    _seen: dict[str, str] = field(default_factory=dict)
+    _count: int = 0
+    _unlabelled: list[str] | None = None
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the accepted rows of all files; a label is None in every row of an unlabelled split, or in none."""
+        source = self.source
+        ids = (source.id,) if source.id else ()
+        required = (*source.text, *ids) if source.split == "test" else (*source.text, *ids, source.label)
+        optional = (source.label,) if source.split == "test" else ()
+        for path in source.paths:
+            try:
+                with open_table(path, required, optional, problems=self.problems) as table:
+                    yield from self._accepted(table)
+            except UserError as error:
+                self.problems.add(str(error))
+
+    def _accepted(self, table: RawTable) -> Iterator[Row]:
+        source, sides = self.source, len(self.source.text)
+        label_at = table.columns.index(source.label) if source.label in table.columns else None
+        id_at = sides if source.id else None
+        for line, cells in table.rows:
+            self._count += 1
+            texts = tuple(cells[:sides])
+            if label_at is None:
+                if all(type(text) is str and text and not text.isspace() for text in texts):
+                    label: float | None = None
+                else:
+                    self._leave_out(table, line, cells, None)
+                    continue
+            else:
+                cell = cells[label_at]
+                if (
+                    cell is None
+                    or cell == ""
+                    or (type(cell) is str and cell.isspace())
+                    or not all(type(text) is str and text and not text.isspace() for text in texts)
+                ):
+                    self._leave_out(table, line, cells, label_at)
+                    continue
+                try:
+                    label = self._label(table.name, line, cell)
+                except WrongLabel as error:
+                    self.problems.add(f'{table.name}:{line}: wrong {source.label}: {error} (task "{source.task.name}")')
+                    continue
+            name = str(self._count) if id_at is None else self._id(table.name, line, cells[id_at])
+            if name is not None:
+                yield name, texts, label  # type: ignore[misc]
+
+    def _label(self, name: str, line: int, cell: Cell) -> float | None:
+        assert cell is not None
+        if self.source.split != "train" and self.labels.marks_unlabelled(cell):
+            first = self.highest is None and self._unlabelled is None
+            if first:
+                self._unlabelled = []
+            if self._unlabelled is not None:
+                self._unlabelled.append(f"{name}:{line}")
+                return None
+        value = self.labels.read(cell)
+        if self._unlabelled:
+            # The split began with -1 as if it had no labels, but it has some: then each -1 is a wrong label.
+            for place in self._unlabelled:
+                self.problems.add(
+                    f"{place}: wrong {self.source.label}: expected {self.labels.expected()}, found '-1'; -1 stands for "
+                    "no label only where every row of the split has it"
+                )
+            self._unlabelled = None
+        self.highest = value if self.highest is None else max(self.highest, value)
+        return value
+
+    def _leave_out(self, table: RawTable, line: int, cells: Sequence[Cell], label_at: int | None) -> None:
+        source = self.source
+        missing, wrong = [], []
+        for column, cell in zip(source.text, cells, strict=False):
+            if cell is None or (isinstance(cell, str) and not cell.strip()):
+                missing.append(column)
+            elif not isinstance(cell, str):
+                wrong.append(f"{column}: expected text, found {shorten(cell, 30)}")
+        if wrong:
+            self.problems.add(f"{table.name}:{line}: {'; '.join(wrong)}")
+            return
+        if label_at is not None:
+            label = cells[label_at]
+            if label is None or (isinstance(label, str) and not label.strip()):
+                missing.append(source.label)
+        reason = f"no {' and no '.join(missing)}"
+        if self.strict or source.split == "test":
+            hint = "a test split must be whole" if source.split == "test" else "--strict allows no row to be skipped"
+            self.problems.add(f'{table.name}:{line}: {reason} (task "{source.task.name}"); {hint}')
+        else:
+            self.skipped.append(Skipped(source.task.name, source.split, table.name, line, reason))
+
+    def _id(self, name: str, line: int, cell: Cell) -> str | None:
+        if isinstance(cell, bool | float):
+            self.problems.add(f"{name}:{line}: {self.source.id}: expected text or a whole number, found {cell!r}")
+            return None
+        key = "" if cell is None else str(cell).strip()
+        if self.source.fold_ids:
+            key = key.lower()
+        if not key:
+            self.problems.add(f"{name}:{line}: no {self.source.id}; expected an id of its own for each row")
+            return None
+        place = f"{name}:{line}"
+        first = self._seen.setdefault(key, place)
+        if first is not place:
+            self.problems.add(
+                f"{place}: duplicate {self.source.id}: {shorten(key)} stands already at {first}; expected each id once"
+            )
+            return None
+        return key

@@ -1,0 +1,48 @@
+"""Which of a file's columns are needed, and what is wrong with its header."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from smartcli.data.readers.problems import shorten
+from smartcli.errors import UserError, suggest
+
+INDEX = re.compile(r"\s*(\d+(\.\d+)?)?\s*", re.ASCII)
+"""A column without a name or named by a bare number is an index and may repeat."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Columns to read: `needed` must be there, `optional` are read where they are; None needs every column."""
+
+    needed: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    everything: bool = False
+
+    def choose(self, header: Sequence[str], where: str) -> tuple[str, ...]:
+        """Return the columns to read, in order; a UserError says which are missing or stand twice."""
+        missing = [name for name in self.needed if name not in header]
+        if missing:
+            word = "column" if len(missing) == 1 else "columns"
+            names = ", ".join(f'"{name}"' for name in missing)
+            raise UserError(f"{where}: missing {word} {names}; found {_listed(header)}{suggest(missing[0], header)}")
+        repeated = [name for name, n in Counter(header).items() if n > 1]
+        wrong = [name for name in repeated if not INDEX.fullmatch(name) or name in (*self.needed, *self.optional)]
+        if wrong:
+            raise UserError(f"{where}: the column {shorten(wrong[0])} stands twice; each name may stand once")
+        if self.everything:
+            return tuple(header)
+        return tuple(name for name in (*self.needed, *self.optional) if name in header)
+
+    def score(self, header: Sequence[str]) -> tuple[int, int]:
+        """Return how well a header fits: needed columns that it has, then optional ones."""
+        present = set(header)
+        return sum(name in present for name in self.needed), sum(name in present for name in self.optional)
+
+
+def _listed(header: Sequence[str], most: int = 12) -> str:
+    names = ", ".join(shorten(name, 30) for name in header[:most])
+    return f"{names}, … ({len(header):,} columns)" if len(header) > most else names or "no columns"

@@ -1,0 +1,107 @@
+"""JSON lines: one object a line; a key that is absent or null is a missing cell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
+
+from smartcli.data.readers.columns import Wanted
+from smartcli.data.readers.lines import BadBytes, text_lines
+from smartcli.data.readers.problems import Problems
+from smartcli.errors import UserError
+
+Cell = str | int | float | bool | None
+
+
+class _Wrong(ValueError):
+    pass
+
+
+def read_json_lines(
+    stream: BinaryIO, name: str, wanted: Wanted, problems: Problems
+) -> tuple[tuple[str, ...], tuple[str, ...], Iterator[tuple[int, Sequence[Cell]]]]:
+    """Return the first object's keys, the columns to read, and the rows (line, cells of these columns)."""
+    objects = _objects(stream, name, problems)
+    first = next(objects, None)
+    problems.raise_if_any()
+    if first is None:
+        raise UserError(f"{name}:1: the file is empty; expected one JSON object a line")
+    header = tuple(first[1])
+    columns = wanted.choose(header, f"{name}:{first[0]}")
+    return header, columns, _rows(first, objects, name, columns, wanted, problems)
+
+
+def _rows(
+    first: tuple[int, dict[str, Any]],
+    objects: Iterator[tuple[int, dict[str, Any]]],
+    name: str,
+    columns: tuple[str, ...],
+    wanted: Wanted,
+    problems: Problems,
+) -> Iterator[tuple[int, Sequence[Cell]]]:
+    absent = [column for column in wanted.optional if column not in columns]
+    item: tuple[int, dict[str, Any]] | None = first
+    while item is not None:
+        line, row = item
+        late = next((column for column in absent if row.get(column) is not None), None)
+        cells = [row.get(column) for column in columns]
+        wrong = next((cell for cell in cells if isinstance(cell, dict | list)), None)
+        if late is not None:
+            problems.add(f'{name}:{line}: "{late}" stands here but not in the first row; expected it in all or in none')
+        elif wrong is not None:
+            problems.add(f"{name}:{line}: expected text or a number, found {json.dumps(wrong)[:60]}")
+        elif any(isinstance(cell, str) and not _is_text(cell) for cell in cells):
+            problems.add(f"{name}:{line}: found a NUL or half a surrogate pair; expected text")
+        else:
+            yield line, cells
+        item = next(objects, None)
+
+
+def _is_text(cell: str) -> bool:
+    if "\0" in cell:
+        return False
+    try:
+        cell.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _objects(stream: BinaryIO, name: str, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
+    decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+    blank = line = 0
+    try:
+        for line, text in enumerate(text_lines(stream), start=1):
+            stripped = text.strip(" \t\r\n")
+            if not stripped:
+                blank = blank or line
+                continue
+            if blank:
+                problems.add(f"{name}:{blank}: an empty line between rows; expected a JSON object; remove the line")
+                blank = 0
+            try:
+                value = decoder.decode(stripped)
+                if not isinstance(value, dict):
+                    raise _Wrong(f"expected an object, found {type(value).__name__}")
+            except RecursionError:
+                problems.add(f"{name}:{line}: nested too deeply; expected one flat JSON object a line")
+            except ValueError as error:
+                problems.add(f"{name}:{line}: not a JSON object: {error}")
+            else:
+                yield line, value
+    except BadBytes as error:
+        raise UserError(f"{name}:{error.line}: {error.reason}") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [key for key, _ in pairs]
+        twice = next(key for key in names if names.count(key) > 1)
+        raise _Wrong(f"the key {twice[:40]!r} stands twice")
+    return found
+
+
+def _constant(name: str) -> Any:
+    raise _Wrong(f"{name} is not a JSON number")

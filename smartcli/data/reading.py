@@ -1,0 +1,83 @@
+"""Reads every split of a table of tasks into a sink, gathering all that is wrong before it stops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+
+from smartcli.data.accept import Skipped, SplitReader, SplitSource
+from smartcli.data.labels import LabelReader, WrongLabel
+from smartcli.data.readers import Problems
+from smartcli.data.saving import RowSink
+from smartcli.tasks import Task, TaskTable
+
+
+@dataclass
+class Reading:
+    """What came of reading: the table with its classes known, skipped rows, warnings."""
+
+    tasks: TaskTable
+    skipped: list[Skipped] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def read_splits(
+    table: TaskTable,
+    sources: Iterable[SplitSource],
+    sink: RowSink,
+    *,
+    strict: bool = False,
+    scales: Mapping[str, float] | None = None,
+) -> Reading:
+    """Read the sources, in order, into `sink`; one UserError lists what is wrong in any of them.
+
+    `scales` gives a task's scores another factor than the table's. Training splits come before the others
+    of their task, since undeclared classes are learnt from them.
+    """
+    problems = Problems()
+    reading = Reading(table)
+    readers = {task.name: LabelReader(task, (scales or {}).get(task.name)) for task in table}
+    learnt: dict[str, Task] = {}
+    for source in sources:
+        task = source.task
+        labels = readers[task.name]
+        _read_one(source, labels, sink, problems, reading, strict)
+        if labels.learning:
+            try:
+                learnt[task.name] = task.with_labels(labels.finish_learning())
+            except WrongLabel as error:
+                problems.add(f'{source.paths[0]}: task "{task.name}", {source.split} split: {error}')
+    problems.raise_if_any()
+    reading.tasks = TaskTable(tuple(learnt.get(task.name, task) for task in table))
+    return reading
+
+
+def _read_one(
+    source: SplitSource, labels: LabelReader, sink: RowSink, problems: Problems, reading: Reading, strict: bool
+) -> None:
+    before = problems.count
+    reader = SplitReader(source, labels, problems, strict)
+    rows = reader.rows()
+    first = next(rows, None)
+    task, split = source.task, source.split
+    if first is None:
+        if problems.count == before:
+            why = f"all {len(reader.skipped):,} rows were skipped" if reader.skipped else "there is none"
+            problems.add(f'{source.paths[0]}: task "{task.name}", {split} split: expected at least one row; {why}')
+        return
+    labelled = first[2] is not None
+    sink.write(task.name, split, chain([first], rows), len(task.text), labelled)
+    reading.skipped += reader.skipped
+    if not labelled and split == "dev":
+        reading.warnings.append(f'task "{task.name}": the dev split has no labels (all are -1), so it cannot be scored')
+    if split == "train" and task.range is not None and _counts_to_one(task.range[1], labels.scale, reader.highest):
+        low, high = task.range
+        reading.warnings.append(
+            f'{source.paths[0]}: every "{source.label}" of task "{task.name}" is at most 1, while its range is '
+            f'{low:g} to {high:g}; if the file counts from 0 to 1, declare "scale"'
+        )
+
+
+def _counts_to_one(high: float, scale: float, highest: float | None) -> bool:
+    return scale == 1 and high > 1 and highest is not None and highest <= 1
