@@ -25,7 +25,7 @@ def confusion_counts(labels: np.ndarray, predictions: np.ndarray, classes: int) 
 def row_shares(counts: np.ndarray) -> np.ndarray:
     """Return each count's share of its row; nan in a row without examples."""
     totals = counts.sum(axis=1, keepdims=True).astype(np.float64)
-    return np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
+    return np.asarray(np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0))
 
 
 def confusion_figure(counts: np.ndarray, names: Sequence[str], *, title: str = "") -> Figure:
@@ -52,5 +52,5 @@ def confusion_figure(counts: np.ndarray, names: Sequence[str], *, title: str = "
                     text = f"{counts[row, column]}\n" + ("–" if np.isnan(share) else f"{100 * share:.0f} %")
                     axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.62 else "black")
         bar = figure.colorbar(image, ax=axes, shrink=0.85, label="share of the true class")
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
     return figure

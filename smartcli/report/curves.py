@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -82,7 +83,9 @@ def _scores(axes: Axes, dev: dict[str, DevCurve], order: dict[str, int]) -> None
     for task, curve in dev.items():
         axes.plot(curve.epochs, curve.values, label=task, **look(order[task]))
         if curve.train is not None:
-            axes.plot(curve.epochs, curve.train, color=COLOURS[order[task] % len(COLOURS)], linestyle=":", linewidth=1.2)
+            axes.plot(
+                curve.epochs, curve.train, color=COLOURS[order[task] % len(COLOURS)], linestyle=":", linewidth=1.2
+            )
     axes.set(xlabel="epoch", ylabel="score")
     whole_ticks(axes)
     keys = [Line2D([], [], color=GREY, marker="o", label="dev")]
@@ -94,7 +97,7 @@ def _scores(axes: Axes, dev: dict[str, DevCurve], order: dict[str, int]) -> None
 def conflict_curve(cosines: dict[str, Points], shares: dict[str, Points], *, title: str = "") -> Figure:
     """Draw, for each pair of tasks, the cosine of their gradients by step and the share of steps in conflict.
 
-    A pair conflicts where the cosine is below 0; the share counts from the start.
+    A pair conflicts where the cosine is below 0; the share is that of each epoch, drawn where the epoch ends.
     """
     with style():
         figure = new_figure(7.2, 5.2)
@@ -104,8 +107,16 @@ def conflict_curve(cosines: dict[str, Points], shares: dict[str, Points], *, tit
         upper.axhline(0, color=GREY, linewidth=1)
         upper.set(ylabel="cosine of gradients", title=title)
         for index, (pair, points) in enumerate(shares.items()):
-            lower.plot(points.x, points.y, label=pair, **{**look(index), "marker": ""})
-        lower.set(xlabel="step", ylabel="share of steps in conflict", ylim=(0, 1))
+            lower.plot(points.x, points.y, label=pair, **look(index))
+        lower.set(xlabel="step", ylabel="conflicts, share of epoch", ylim=(0, 1))
         whole_ticks(lower)
         upper.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), title="pair of tasks")
     return figure
+
+
+def mean_curve(label: str, curves: Sequence[DevCurve]) -> EpochCurve:
+    """Return the mean over seeds by epoch that all have, with the standard deviation where there are several."""
+    epochs = sorted(set.intersection(*(set(curve.epochs) for curve in curves)))
+    table = [[curve.values[curve.epochs.index(epoch)] for curve in curves] for epoch in epochs]
+    spreads = tuple(statistics.stdev(values) for values in table) if len(curves) > 1 else None
+    return EpochCurve(label, tuple(epochs), tuple(statistics.fmean(values) for values in table), spreads)

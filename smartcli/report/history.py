@@ -67,13 +67,17 @@ def step_points(records: Iterable[Record], key: str) -> dict[str, Points]:
 
 
 def dev_curves(records: Sequence[Record], tasks: Sequence[str]) -> dict[str, DevCurve]:
-    """Return each task's score by epoch; epochs without a score of that task are left out."""
+    """Return each task's score by epoch; epochs without a score of that task are left out.
+
+    A sequential run counts each phase's epochs from 1: they are numbered on, over all its phases.
+    """
     curves = {}
+    dev = [record for record in records if record.get("event") == "dev"]
     for task in tasks:
         rows = [
-            (int(record["epoch"]), score, score_of(_mapping(record.get("train")).get(task)))
-            for record in records
-            if record.get("event") == "dev" and (score := score_of(record.get(task))) is not None
+            (epoch, score, score_of(_mapping(record.get("train")).get(task)))
+            for epoch, record in enumerate(dev, 1)
+            if (score := score_of(record.get(task))) is not None
         ]
         if rows:
             train = tuple(row[2] for row in rows if row[2] is not None)
@@ -83,18 +87,18 @@ def dev_curves(records: Sequence[Record], tasks: Sequence[str]) -> dict[str, Dev
 
 
 def conflict_points(records: Iterable[Record]) -> tuple[dict[str, Points], dict[str, Points]]:
-    """Return, for each pair of tasks ("a, b"), the cosine by step and the share of steps in conflict so far."""
+    """Return, for each pair of tasks ("a, b"), the cosine by step and each epoch's share of conflicts."""
     cosines: dict[str, list[tuple[float, float]]] = {}
     shares: dict[str, list[tuple[float, float]]] = {}
     for record in records:
-        if record.get("event") != "step":
-            continue
-        for pair, value in _mapping(record.get("conflicts")).items():
-            step, label = float(record["step"]), ", ".join(pair.split("|"))
-            if _finite(value.get("cosine")):
-                cosines.setdefault(label, []).append((step, float(value["cosine"])))
-            if _finite(value.get("share")):
-                shares.setdefault(label, []).append((step, float(value["share"])))
+        if record.get("event") == "step":
+            for pair, value in _mapping(record.get("cosine")).items():
+                if _finite(value):
+                    cosines.setdefault(", ".join(pair.split(",")), []).append((float(record["step"]), float(value)))
+        if record.get("event") == "dev":
+            for pair, entry in _mapping(record.get("conflicts")).items():
+                if _finite(entry.get("share")):
+                    shares.setdefault(", ".join(pair.split(",")), []).append((float(record["step"]), entry["share"]))
     return {k: _points(v) for k, v in cosines.items()}, {k: _points(v) for k, v in shares.items()}
 
 

@@ -87,14 +87,12 @@ def scatter_figure(
         # Outside: the worst residual may lie in any corner of the axes.
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)
         bar = figure.colorbar(points, ax=axes, shrink=0.85, label="density (1 = most crowded)")
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         figure.supxlabel(note, x=0.02, ha="left", fontsize=9, color="black")
     return figure
 
 
-def _note(
-    labels: np.ndarray, predictions: np.ndarray, worst: int, texts: Sequence[str] | None, row_id: str
-) -> str:
+def _note(labels: np.ndarray, predictions: np.ndarray, worst: int, texts: Sequence[str] | None, row_id: str) -> str:
     head = f"Worst residual: true {labels[worst]:.2f}, predicted {predictions[worst]:.2f}"
     head += f" (off by {short(abs(float(predictions[worst] - labels[worst])))})"
     head += f", row {plain_text(row_id, 40)}" if row_id else ""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from smartcli.atomic import write_file
 
@@ -68,7 +68,7 @@ def style() -> Iterator[None]:
     """Apply the look; data-set text is drawn as it stands (a `$` starts no formula)."""
     import matplotlib
 
-    with matplotlib.rc_context(RC), warnings.catch_warnings():
+    with matplotlib.rc_context(cast(Any, RC)), warnings.catch_warnings():
         # A sentence may hold characters that the font lacks: a box is drawn, and that is all there is to say.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield

@@ -25,7 +25,12 @@ def test_two_bins_by_hand():
 def test_ten_bins_by_hand():
     # .65, .8, .9 and .95 lie in four bins; an edge belongs to the bin below.
     found = calibrate(LABELS, PREDICTIONS, PROBABILITIES)
-    assert [(round(b.low, 1), b.count, b.accuracy) for b in found.bins] == [(0.6, 1, 1), (0.7, 1, 0), (0.8, 1, 1), (0.9, 1, 1)]
+    assert [(round(b.low, 1), b.count, b.accuracy) for b in found.bins] == [
+        (0.6, 1, 1),
+        (0.7, 1, 0),
+        (0.8, 1, 1),
+        (0.9, 1, 1),
+    ]
     assert found.ece == pytest.approx((0.35 + 0.8 + 0.1 + 0.05) / 4)
 
 

@@ -7,21 +7,36 @@ import json
 import pytest
 
 from smartcli.errors import SmartCliError
-from smartcli.report.curves import EpochCurve, conflict_curve, epoch_curves, learning_curves
-from smartcli.report.history import conflict_points, dev_curves, read_log, step_points
+from smartcli.report.curves import EpochCurve, conflict_curve, epoch_curves, learning_curves, mean_curve
+from smartcli.report.history import DevCurve, conflict_points, dev_curves, read_log, step_points
 
 LOG = [
     {"event": "start", "steps": 20},
     {"event": "step", "step": 10, "loss": {"mood": 1.5, "near": 0.8}, "r_s": {"mood": 2e-6, "near": 1e-6}},
     {"event": "step", "step": 20, "loss": {"mood": 1.0, "near": float("nan")}, "r_s": {"mood": 3e-6, "near": 1e-6}},
-    {"event": "dev", "epoch": 1, "mood": {"accuracy": 0.4, "n": 5}, "near": None, "train": {"mood": {"accuracy": 0.5, "n": 9}}},
-    {"event": "dev", "epoch": 2, "mood": {"n": 5, "accuracy": 0.6}, "near": {"pearson": 0.7, "n": 4}, "train": {"mood": 0.9}},
+    {
+        "event": "dev",
+        "epoch": 1,
+        "mood": {"accuracy": 0.4, "n": 5},
+        "near": None,
+        "train": {"mood": {"accuracy": 0.5, "n": 9}},
+    },
+    {
+        "event": "dev",
+        "epoch": 2,
+        "mood": {"n": 5, "accuracy": 0.6},
+        "near": {"pearson": 0.7, "n": 4},
+        "train": {"mood": 0.9},
+    },
 ]
 
 
 def test_each_line_of_fig_3_holds_its_setting_and_points():
     figure = epoch_curves(
-        [EpochCurve("0", (1, 2, 3), (0.4, 0.45, 0.44)), EpochCurve("5", (1, 2, 3), (0.41, 0.46, 0.48), (0.01, 0.01, 0.02))],
+        [
+            EpochCurve("0", (1, 2, 3), (0.4, 0.45, 0.44)),
+            EpochCurve("5", (1, 2, 3), (0.41, 0.46, 0.48), (0.01, 0.01, 0.02)),
+        ],
         score="mood dev accuracy",
         legend="λ",
     )
@@ -57,7 +72,9 @@ def test_values_that_are_not_finite_and_epochs_without_a_score_are_left_out():
 
 
 def test_learning_curves_show_losses_penalties_and_both_scores():
-    figure = learning_curves(step_points(LOG, "loss"), step_points(LOG, "r_s"), dev_curves(LOG, ["mood", "near"]), title="t")
+    figure = learning_curves(
+        step_points(LOG, "loss"), step_points(LOG, "r_s"), dev_curves(LOG, ["mood", "near"]), title="t"
+    )
     loss, penalty, score = figure.axes
     assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "R_s", "score"]
     assert list(loss.lines[0].get_ydata()) == [1.5, 1.0]
@@ -71,19 +88,35 @@ def test_a_run_without_smart_has_no_penalty_panel():
     assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "score"]
 
 
-def test_the_conflict_curve_holds_cosines_and_shares_of_each_pair():
+def test_the_conflict_curve_holds_cosines_by_step_and_shares_by_epoch():
     log = [
-        {"event": "step", "step": 10, "conflicts": {"a|b": {"cosine": -0.2, "share": 1.0}}},
-        {"event": "step", "step": 20, "conflicts": {"a|b": {"cosine": 0.1, "share": 0.5}}},
+        {"event": "step", "step": 10, "cosine": {"a,b": -0.2}},
+        {"event": "step", "step": 20, "cosine": {"a,b": 0.1}},
         {"event": "step", "step": 30},
+        {"event": "dev", "step": 30, "epoch": 1, "conflicts": {"a,b": {"share": 0.5, "cosine": -0.05, "steps": 30}}},
     ]
     figure = conflict_curve(*conflict_points(log))
     upper, lower = figure.axes
     assert list(upper.lines[0].get_xdata()) == [10.0, 20.0]
     assert list(upper.lines[0].get_ydata()) == [-0.2, 0.1]
-    assert list(lower.lines[0].get_ydata()) == [1.0, 0.5]
+    assert list(lower.lines[0].get_xdata()) == [30.0]
+    assert list(lower.lines[0].get_ydata()) == [0.5]
     assert [text.get_text() for text in upper.get_legend().get_texts()] == ["a, b"]
     assert tuple(lower.get_ylim()) == (0, 1)
+
+
+def test_epochs_of_a_sequential_run_are_numbered_on():
+    log = [{"event": "dev", "epoch": epoch, "phase": phase, "a": 0.1} for phase in ("b", "a") for epoch in (1, 2)]
+    assert dev_curves(log, ["a"])["a"].epochs == (1, 2, 3, 4)
+
+
+def test_seeds_are_drawn_as_their_mean_and_standard_deviation():
+    one, two = DevCurve((1, 2), (0.4, 0.5)), DevCurve((1, 2, 3), (0.6, 0.5, 0.9))
+    found = mean_curve("5", [one, two])
+    assert (found.label, found.epochs) == ("5", (1, 2))
+    assert found.values == pytest.approx((0.5, 0.5))
+    assert found.spread == pytest.approx((0.02**0.5, 0))
+    assert mean_curve("0", [one]).spread is None
 
 
 def test_a_long_curve_is_drawn_as_a_running_mean():

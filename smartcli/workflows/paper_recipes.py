@@ -1,0 +1,153 @@
+"""The paper's tables and figures as rows to run, and the numbers that it reports for them."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from importlib.resources import files
+from typing import Any
+
+from smartcli.config import OPTION_OF
+from smartcli.errors import UserError, suggest
+
+TARGETS = ("table2", "table3", "table4", "figure3")
+OVERALL = "overall"
+
+
+@dataclass(frozen=True)
+class RecipeRow:
+    """A row to run: training options over the recipe's common ones; `pretrain` starts from a QQP checkpoint."""
+
+    id: str
+    label: str
+    options: Mapping[str, Any]
+    pretrain: bool = False
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """A claim of the paper: row `better` scores above each of `worse` on `score` (a task, or overall)."""
+
+    says: str
+    better: str
+    worse: tuple[str, ...]
+    score: str
+
+
+@dataclass(frozen=True)
+class PaperRecipe:
+    """A table or figure of the paper."""
+
+    target: str
+    title: str
+    rows: tuple[RecipeRow, ...]
+    pretrain: Mapping[str, Any]
+    orderings: tuple[Ordering, ...]
+    top: int | None = None
+    """Table 4: how many of the rows, by dev score, make the ensemble."""
+    curve: str | None = None
+    """Figure 3: the task whose dev score is drawn."""
+
+    @property
+    def varying(self) -> frozenset[str]:
+        """The options in which the rows differ."""
+        keys = {key for row in self.rows for key in row.options}
+        return frozenset(key for key in keys if len({repr(row.options.get(key)) for row in self.rows}) > 1)
+
+
+def read_recipe(target: str) -> PaperRecipe:
+    """Return the recipe of `target` (table2, table3, table4 or figure3)."""
+    if target not in TARGETS:
+        raise UserError(f'there is no "{target}"; expected one of {", ".join(TARGETS)}{suggest(target, TARGETS)}')
+    value = _packaged(f"paper-{target}.toml")
+    cells = read_recipe(value["cells"]) if "cells" in value else None
+    return PaperRecipe(
+        target=target,
+        title=value["title"],
+        rows=cells.rows if cells else _rows(value),
+        pretrain=cells.pretrain if cells else value.get("pretrain", {}),
+        orderings=tuple(_ordering(entry) for entry in value.get("ordering", [])),
+        top=value.get("top"),
+        curve=value.get("curve"),
+    )
+
+
+def paper_scores(target: str, split: str = "dev") -> dict[str, dict[str, float]]:
+    """Return the paper's scores on `split` by row id of `target`; a score that is not known is absent."""
+    about = {"table", "row", "label", "split", "source", "lambda", "dropout"}
+    return {
+        entry["row"]: {key: float(value) for key, value in entry.items() if key not in about}
+        for entry in _packaged("paper.toml")["row"]
+        if entry.get("table") == target and entry["split"] == split and "row" in entry
+    }
+
+
+def encoder_notes(encoder: str, tasks: Sequence[str]) -> list[str]:
+    """Return what must be said beside the scores of `tasks` for this encoder (an id or folder)."""
+    name = encoder.rstrip("/").rsplit("/", 1)[-1].lower()
+    return [
+        note["says"]
+        for note in _packaged("paper.toml").get("encoder_note", [])
+        if note["task"] in tasks and any(fnmatch(name, pattern) for pattern in note["encoders"])
+    ]
+
+
+def grid_rows(grid: Mapping[str, Sequence[Any]], *, pretrain: bool = False) -> tuple[RecipeRow, ...]:
+    """Return a row for every combination of the grid's values, the last key running fastest."""
+    rows = []
+    for values in itertools.product(*grid.values()):
+        options = dict(zip(grid, values, strict=True))
+        rows.append(RecipeRow(cell_id(options), cell_label(options), options, pretrain))
+    return tuple(rows)
+
+
+def cell_id(options: Mapping[str, Any]) -> str:
+    """Return a name such as `lambda5-dropout0.1`."""
+    return "-".join(key.replace("_", "") + _word(value) for key, value in options.items())
+
+
+def cell_label(options: Mapping[str, Any]) -> str:
+    """Return a label such as `λ 5, dropout .1`."""
+    signs = {"lambda": "λ", "mu": "μ", "beta": "β", "epsilon": "ε", "sigma": "σ"}
+    return ", ".join(f"{signs.get(key, key.replace('_', ' '))} {_short(value)}" for key, value in options.items())
+
+
+def _word(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def _short(value: Any) -> str:
+    text = _word(value)
+    return text[1:] if text.startswith("0.") else text
+
+
+def _rows(value: Mapping[str, Any]) -> tuple[RecipeRow, ...]:
+    common = value.get("common", {})
+    if "grid" in value:
+        grid = dict(value["grid"])
+        rows = grid_rows({k: v for k, v in grid.items() if k != "pretrain"}, pretrain=grid.get("pretrain", False))
+    else:
+        rows = tuple(
+            RecipeRow(entry["id"], entry["label"], entry["options"], entry.get("pretrain", False))
+            for entry in value["row"]
+        )
+    return tuple(RecipeRow(row.id, row.label, _known({**common, **row.options}), row.pretrain) for row in rows)
+
+
+def _known(options: dict[str, Any]) -> dict[str, Any]:
+    assert set(options) <= set(OPTION_OF), options
+    return options
+
+
+def _ordering(entry: Mapping[str, Any]) -> Ordering:
+    worse = entry["worse"]
+    return Ordering(
+        entry["says"], entry["better"], (worse,) if isinstance(worse, str) else tuple(worse), entry["score"]
+    )
+
+
+def _packaged(name: str) -> dict[str, Any]:
+    return tomllib.loads((files("smartcli.recipes") / name).read_text(encoding="utf-8"))

@@ -1,0 +1,147 @@
+"""What a sweep or a reproduction found, and its section in a results file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from smartcli.atomic import write_file
+from smartcli.errors import UserError
+from smartcli.report.compare import (
+    Line,
+    Verdict,
+    comparison_table,
+    markdown_table,
+    plain_table,
+    spread,
+    to_json,
+)
+from smartcli.report.history import score_of
+from smartcli.workflows.cells import Finished
+
+if TYPE_CHECKING:
+    from smartcli.data.store import DataSet
+
+OVERALL = "overall"
+
+
+@dataclass(frozen=True)
+class Results:
+    """A table of ours beside the paper's: `scores` are its columns, `facts` what it was made with."""
+
+    id: str
+    title: str
+    scores: tuple[str, ...]
+    lines: tuple[Line, ...]
+    facts: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    checkpoints: tuple[str, ...] = ()
+    pictures: tuple[Path, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def compared(self) -> bool:
+        """Whether any of the paper's numbers is known or an ordering of it checked."""
+        return bool(self.verdicts) or any(line.paper for line in self.lines)
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Return header and rows: with the paper's numbers where it is a comparison."""
+        return (comparison_table if self.compared else plain_table)(self.lines, self.scores)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "title": self.title,
+            "facts": list(self.facts),
+            "notes": list(self.notes),
+            "rows": to_json(self.lines, self.scores),
+            "orderings": [{"says": v.says, "holds": v.holds, "detail": v.detail} for v in self.verdicts],
+            "checkpoints": list(self.checkpoints),
+            **self.extra,
+        }
+
+
+def scores_of(meta: Mapping[str, Any], scores: Sequence[str]) -> dict[str, float | None]:
+    """Return a checkpoint's dev scores by name (a task, or overall)."""
+    return {score: score_of(meta["metrics"].get(score)) for score in scores}
+
+
+def lines_of(
+    finished: Sequence[Finished], scores: Sequence[str], paper: Mapping[str, Mapping[str, float]] | None = None
+) -> list[Line]:
+    """Return a line a cell, its seeds taken together, in the order of the plan."""
+    groups: dict[str, list[Finished]] = {}
+    for one in finished:
+        if one.planned.command == "finetune":
+            groups.setdefault(one.planned.cell.id, []).append(one)
+    lines = []
+    for name, cells in groups.items():
+        found = [scores_of(one.meta, scores) for one in cells]
+        ours = {score: spread([row[score] for row in found]) for score in scores}
+        lines.append(Line(name, cells[0].planned.cell.label, ours, dict((paper or {}).get(name, {}))))
+    return lines
+
+
+def facts_of(data_set: DataSet, finished: Sequence[Finished], seeds: Sequence[int]) -> list[str]:
+    """Return data, encoder, rows, seeds and date, as a results file must name them."""
+    settings = finished[-1].meta["settings"]
+    rows = settings.get("rows")
+    counts = ", ".join(f"{task} {data_set.count(task, 'train'):,}" for task in data_set.tasks.names)
+    used = f"{rows:,} training rows a task" if rows else "all training rows"
+    word = "seed" if len(seeds) == 1 else "seeds"
+    return [
+        f"data: {data_set.title} ({counts} training rows), {used}, scores on dev",
+        f"encoder: {finished[-1].meta['encoder']['id']}",
+        f"{word}: {', '.join(str(seed) for seed in seeds)}"
+        + ("" if len(seeds) == 1 else " (mean ± standard deviation)"),
+        f"date: {date.today().isoformat()}",
+    ]
+
+
+def notes_of(data_set: DataSet, encoder: str) -> list[str]:
+    """Return what keeps our scores from being compared with the paper's: other data, a knowing encoder."""
+    from smartcli.data.paper import paper
+    from smartcli.workflows.paper_recipes import encoder_notes
+
+    notes = encoder_notes(encoder, data_set.tasks.names)
+    for task, counts in paper().rows.items():
+        if task in data_set.tasks and data_set.count(task, "train") != counts[0]:
+            here = data_set.count(task, "train")
+            notes.append(
+                f"{task} has {here:,} training rows here and {counts[0]:,} in the paper: its scores are not comparable."
+            )
+    return notes
+
+
+def markdown(results: Results, beside: Path | None = None) -> str:
+    """Return the section as Markdown; pictures are linked relative to the folder `beside`."""
+    parts = [f"## {results.title}", "; ".join(results.facts) + ".", *results.notes]
+    parts.append(markdown_table(*results.table()))
+    if results.verdicts:
+        parts.append("\n".join(f"- {verdict.text()}" for verdict in results.verdicts))
+    for picture in results.pictures:
+        if picture.suffix == ".png":
+            at = picture.relative_to(beside) if beside and picture.is_relative_to(beside) else picture
+            parts.append(f"![{results.title}]({at.as_posix()})")
+    return "\n\n".join(parts) + "\n"
+
+
+def write_section(path: Path, results: Results) -> None:
+    """Put the section into the results file `path`, in place of an earlier one of the same id, and keep all else.
+
+    Text outside the section's marks, such as why an ordering does not hold, stays as it is.
+    """
+    begin, end = f"<!-- begin {results.id} -->", f"<!-- end {results.id} -->"
+    section = f"{begin}\n{markdown(results, path.parent)}{end}\n"
+    try:
+        old = path.read_text(encoding="utf-8") if path.exists() else "# Results\n"
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--output {path}: expected a Markdown file that can be read: {error}") from error
+    pattern = re.compile(re.escape(begin) + r"\n.*?" + re.escape(end) + r"\n?", re.DOTALL)
+    new = pattern.sub(lambda _: section, old, count=1) if pattern.search(old) else old.rstrip("\n") + "\n\n" + section
+    write_file(path, new)
