@@ -93,7 +93,7 @@ def _packaged(file: str) -> str:
 def _parse(text: str, where: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, and what int() and date() raise inside tomllib
         line = re.search(r"line (\d+)", str(error))
         place = f"{where}:{line.group(1)}" if line else where
         raise UserError(f"{place}: this is not valid TOML: {error}") from error
