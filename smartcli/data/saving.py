@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,31 +51,51 @@ class _AlreadyThere(Exception):
     pass
 
 
-def save_data(home: Home, name: str, fill: Callable[[RowSink], Header], *, force: bool = False) -> tuple[DataSet, bool]:
+def save_data(
+    home: Home,
+    name: str,
+    fill: Callable[[RowSink], Header],
+    *,
+    force: bool = False,
+    guard: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> tuple[DataSet, bool]:
     """Store what `fill` writes as the data set `name` and make it the latest; also say if it was there already.
 
     The same content again keeps the folder (its tokens too). Other content under a name that exists is a
-    UserError without `force`.
+    UserError without `force`. `guard` is entered once the rows are written, and left when the name is taken.
     """
     folder = home.data / check_data_name(name, "--name")
+    already = False
+    with _leave_no_empty_folders(home), ExitStack() as stack:
+        try:
+            with new_folder(folder, replace=True) as temp:
+                sink = RowSink(temp)
+                header = fill(sink)
+                mark = fingerprint(header.tasks, sink.splits)
+                stack.enter_context(guard())
+                if _is_there(home, name, mark, force):
+                    raise _AlreadyThere
+                DISK.write(temp / HEADER, _header_bytes(header, mark, sink.splits))
+        except _AlreadyThere:
+            already = True
+            kept = open_data(home, name)
+            if kept.encoder != header.encoder:
+                changed = replace(header, info=kept.info)
+                write_file(folder / HEADER, _header_bytes(changed, kept.fingerprint, kept.summaries))
+        write_file(home.data / LATEST, name + "\n")
+        return open_data(home, name), already
+
+
+@contextmanager
+def _leave_no_empty_folders(home: Home) -> Iterator[None]:
+    missing = [folder for folder in (home.data, home.root, *home.root.parents) if not folder.exists()]
     try:
-        with new_folder(folder, replace=True) as temp:
-            sink = RowSink(temp)
-            header = fill(sink)
-            mark = fingerprint(header.tasks, sink.splits)
-            if _is_there(home, name, mark, force):
-                raise _AlreadyThere
-            DISK.write(temp / HEADER, _header_bytes(header, mark, sink.splits))
-    except _AlreadyThere:
-        kept = open_data(home, name)
-        if kept.encoder != header.encoder:
-            changed = replace(header, info=kept.info)
-            write_file(folder / HEADER, _header_bytes(changed, kept.fingerprint, kept.summaries))
-        already = True
-    else:
-        already = False
-    write_file(home.data / LATEST, name + "\n")
-    return open_data(home, name), already
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for folder in missing:
+                folder.rmdir()
+        raise
 
 
 def save_rows(

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from smartcli.atomic import DISK, explain_os_errors, refuse_symlinks
+from smartcli.atomic import explain_os_errors, refuse_symlinks, remove_folder
 from smartcli.data.rows import SplitRows, SplitSummary, open_rows
 from smartcli.data.sealed import unseal
 from smartcli.errors import SmartCliError, UserError, suggest
@@ -184,8 +182,5 @@ def remove_data(home: Home, name: str) -> None:
     folder = home.data / name
     if folder.is_symlink():
         raise SmartCliError(f"{folder} is a symbolic link; expected a plain folder; remove it by hand")
-    aside = home.data / f".tmp-removed-{name}-{time.time_ns()}"
     with explain_os_errors(folder, "remove"):
-        DISK.rename(folder, aside)
-        DISK.sync_folder(home.data)
-        shutil.rmtree(aside)
+        remove_folder(folder)

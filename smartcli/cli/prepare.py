@@ -1,0 +1,71 @@
+"""`smart prepare`: make a data set to train on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smartcli.cli.state import state_of
+
+
+def prepare(
+    ctx: typer.Context,
+    source: Annotated[
+        str,
+        typer.Argument(metavar="[demo|cs224n|hub|DIR]", help="Where the rows come from; DIR holds a tasks.toml."),
+    ] = "demo",
+    path: Annotated[
+        Path | None, typer.Option("--path", metavar="DIR", help="Folder of the course's files (cs224n).")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the data set (default: the source's or the folder's).")
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option("--encoder", help="Encoder to use with it: a hub id, a folder, or minilm.")
+    ] = None,
+    splits: Annotated[
+        str | None,
+        typer.Option("--splits", metavar="paper|official", help="Splits of hub: the paper's, or the data sets' own."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A row without a sentence or label is an error, not skipped.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace other content under the same name.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Read, check, split and store a data set; print its rows per task and split, and what was left out and why.
+
+    demo is made by a seeded grammar and needs neither files nor network. A DIR holds tasks.toml, one [[task]]
+    with name, kind, text, label and its train, dev and test files (csv, tsv, jsonl, parquet) for each task.
+
+    Example: smart prepare cs224n --path data --encoder minilm
+    """
+    from smartcli.workflows.prepare import prepare as run
+
+    state = state_of(ctx)
+    report = run(
+        state.home,
+        source,
+        path=path,
+        name=name,
+        encoder=encoder,
+        splits=splits,
+        strict=strict,
+        force=force,
+        say=state.say,
+    )
+    for warning in report.data_set.info["warnings"]:
+        state.warn(warning)
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        return
+    from smartcli.cli.data_table import print_data_set
+
+    print_data_set(state.out, report.data_set)
+    tokens = report.tokens
+    state.say(f"tokens of {tokens.encoder}: {tokens.reason}")
+    done = "was prepared already" if report.already else "is prepared"
+    state.say(f'the data set "{report.data_set.name}" {done}; next: smart finetune --data {report.data_set.name}')

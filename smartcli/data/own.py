@@ -1,0 +1,73 @@
+"""Own tasks: a folder with `tasks.toml` and the files that it names."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from smartcli.data.accept import SplitSource
+from smartcli.data.reading import Reading, read_splits
+from smartcli.data.saving import RowSink
+from smartcli.errors import UserError
+from smartcli.tasks import SPLITS, Task, TaskTable, parse_task_table
+
+TABLE = "tasks.toml"
+
+
+def read_table(folder: Path) -> TaskTable:
+    """Read `tasks.toml` of `folder`; a UserError names file, task and key."""
+    path = folder / TABLE
+    if not path.is_file():
+        what = "not a file" if path.exists() else "no such file"
+        raise UserError(f"{path}: {what}; expected a table of tasks, one [[task]] each (see `smart prepare --help`)")
+    try:
+        value = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}:{line}: expected UTF-8 text, found byte 0x{error.object[error.start]:02x}") from error
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"line (\d+)", str(error))
+        place = f"{path}:{found.group(1)}" if found else str(path)
+        raise UserError(f"{place}: not valid TOML: {error}") from error
+    except (RecursionError, ValueError) as error:
+        raise UserError(f"{path}: not valid TOML: nested too deeply or a number too large") from error
+    table = parse_task_table(value, str(path))
+    for task in table:
+        _check(task, f'{path}, task "{task.name}"')
+    return table
+
+
+def _check(task: Task, where: str) -> None:
+    splits = [split for split in SPLITS if task.file(split)]
+    if not splits:
+        raise UserError(f'{where}: no files; expected "train" and "dev" (and, if there is one, "test")')
+    columns = [*task.text, task.label, *([task.id] if task.id else [])]
+    if len(set(columns)) != len(columns):
+        raise UserError(f'{where}: "text", "label" and "id" must name different columns, found {", ".join(columns)}')
+    if task.kind == "classification" and not task.labels and "train" not in splits:
+        raise UserError(f'{where}: without a "train" file the class names are unknown; declare "labels"')
+
+
+def own_sources(folder: Path, table: TaskTable) -> list[SplitSource]:
+    """Return the splits that a table declares, its files relative to `folder`."""
+    return [
+        SplitSource(task, split, (folder / file,), task.text, task.label, task.id)
+        for task in table
+        for split in SPLITS
+        if (file := task.file(split))
+    ]
+
+
+def read_own(folder: Path, sink: RowSink, strict: bool = False) -> Reading:
+    """Read a folder of own tasks into `sink`; one UserError lists what is wrong, by file and line."""
+    table = read_table(folder)
+    reading = read_splits(table, own_sources(folder, table), sink, strict=strict)
+    for task in table:
+        missing = [split for split in ("train", "dev") if not task.file(split)]
+        if missing:
+            what = "be trained on" if "train" in missing else "choose a best epoch"
+            reading.warnings.append(f'task "{task.name}" has no {" and no ".join(missing)} file, so it cannot {what}')
+    return reading

@@ -1,0 +1,75 @@
+"""Fills a data set's token cache where the encoder's tokenizer is at hand, without the network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from smartcli.data.store import DataSet
+from smartcli.errors import SmartCliError
+from smartcli.families.find import is_at_hand
+
+if TYPE_CHECKING:
+    from smartcli.families.tokenizer import SentenceTokenizer
+
+SAY_EVERY = 3.0
+"""Seconds between two lines of progress."""
+
+
+@dataclass(frozen=True)
+class TokenState:
+    """Whether the tokens are stored, by which encoder's tokenizer, and why not."""
+
+    encoder: str
+    stored: bool
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"encoder": self.encoder, "stored": self.stored, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class FoundTokenizer:
+    """A tokenizer that is at hand, or the reason why there is none."""
+
+    encoder: str
+    tokenizer: SentenceTokenizer | None
+    reason: str = ""
+
+
+def find_tokenizer(encoder: str, *, named: bool) -> FoundTokenizer:
+    """Load the tokenizer of `encoder` where it is on this machine; what is wrong with a `named` one is raised."""
+    from smartcli.families.spec import read_spec
+    from smartcli.families.tokenizer import SentenceTokenizer
+
+    try:
+        files = is_at_hand(encoder)
+        if files is None:
+            return FoundTokenizer(encoder, None, "it is not on this machine yet")
+        return FoundTokenizer(encoder, SentenceTokenizer.from_folder(files.folder, read_spec(files.folder)))
+    except SmartCliError as error:
+        if named:
+            raise
+        return FoundTokenizer(encoder, None, str(error))
+
+
+def make_tokens(data_set: DataSet, found: FoundTokenizer, say: Callable[[str], None]) -> TokenState:
+    """Store the tokens of every sentence; without a tokenizer say that the first training will do it."""
+    from smartcli.data.tokens import has_tokens, open_tokens
+
+    if found.tokenizer is None:
+        return TokenState(found.encoder, False, f"the first training makes them: {found.reason}")
+    if has_tokens(data_set, found.tokenizer):
+        return TokenState(found.encoder, True, "stored already")
+    last = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > SAY_EVERY:
+            last = time.monotonic()
+            say(f"tokenising: {done:,} of {total:,} sentences")
+
+    open_tokens(data_set, found.tokenizer, progress=progress)
+    return TokenState(found.encoder, True, "stored")
