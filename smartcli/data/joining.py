@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from smartcli.data.tokens import Ragged
+    from smartcli.data.ragged import Ragged
     from smartcli.families.tokenizer import JoinTemplate
 
 Ints = NDArray[np.int64]

@@ -95,6 +95,13 @@ class Selection:
     group_rows: Mapping[int, Tensor]
     """For each group key, the kept rows of the parent's group."""
 
+    def to(self, device: torch.device) -> Selection:
+        """Return the selection on `device`."""
+        if device.type == "cpu":
+            return self
+        rows = {key: index.to(device) for key, index in self.group_rows.items()}
+        return Selection(self.batch.to(device), self.tokens.to(device), self.sentences.to(device), rows)
+
 
 def split_groups(lengths: Ints, most: int = MAX_GROUPS) -> list[tuple[int, int]]:
     """Return slices of ascending `lengths` that keep the padded attention area Σ n·L² small.
@@ -190,7 +197,13 @@ def _batch(
 
 
 def select(batch: PackedBatch, tasks: Sequence[str]) -> Selection:
-    """Return the sub-batch of `tasks`, with the parent's groups and padding, so that masks fit again."""
+    """Return the sub-batch of `tasks`, with the parent's groups and padding, so that masks fit again.
+
+    Where `tasks` are all of the batch's, the sub-batch is the batch itself.
+    """
+    if set(tasks) == set(batch.outputs):
+        rows = {group.key: torch.arange(len(group)) for group in batch.groups}
+        return Selection(batch, torch.arange(batch.tokens), torch.arange(batch.sentences), rows)
     kept = np.zeros(batch.sentences, bool)
     for task in tasks:
         for side in batch.outputs[task]:

@@ -1,0 +1,162 @@
+"""From row numbers to packed examples on the device, on a thread of their own."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from smartcli.config import Settings
+from smartcli.data.joining import Sequences, sequences_of, within
+from smartcli.data.ragged import Ragged
+from smartcli.engine.packing import pack, select
+from smartcli.engine.schedule import Step
+from smartcli.engine.step import Example
+
+if TYPE_CHECKING:
+    from smartcli.families.tokenizer import JoinTemplate
+
+Item = TypeVar("Item")
+Ready = TypeVar("Ready")
+
+
+@dataclass(frozen=True)
+class Split:
+    """One task's rows of one split: token ids a side, labels (n,) as floats or None, and row ids."""
+
+    sides: Sequence[Ragged]
+    labels: NDArray[np.float64] | None
+    row_id: Callable[[int], str]
+
+    def __len__(self) -> int:
+        return len(self.sides[0])
+
+
+def take(split: Split, rows: NDArray[np.int64]) -> Split:
+    """Return the given rows of a split, their tokens copied."""
+    sides = []
+    for side in split.sides:
+        starts, lengths = side.offsets[rows], side.lengths[rows]
+        source = np.repeat(starts, lengths) + within(lengths)
+        sides.append(Ragged(side.ids[source], np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])))
+    labels = None if split.labels is None else split.labels[rows]
+    return Split(sides, labels, lambda row: split.row_id(int(rows[row])))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A step with its packed examples: one for all tasks, or with surgery one a task."""
+
+    step: Step
+    examples: tuple[Example, ...]
+    truncated: int
+
+    @property
+    def count(self) -> int:
+        """Examples in the step."""
+        return sum(len(rows) for rows in self.step.rows.values())
+
+    @property
+    def tokens(self) -> int:
+        return sum(example.batch.tokens for example in self.examples)
+
+
+@dataclass(frozen=True)
+class Batcher:
+    """Builds the packed examples of a step from stored tokens."""
+
+    train: Mapping[str, Split]
+    template: JoinTemplate
+    settings: Settings
+    max_length: int
+    device: torch.device
+
+    def __call__(self, step: Step) -> Prepared:
+        """Return `step` packed; with surgery each task is a pass of its own."""
+        apart = self.settings.surgery != "none" and len(step.rows) > 1
+        groups = [(task,) for task in step.rows] if apart else [tuple(step.rows)]
+        truncated = 0
+        examples = []
+        for tasks in groups:
+            parts = {}
+            for task in tasks:
+                parts[task] = sequences_of(
+                    self.template,
+                    self.train[task].sides,
+                    step.rows[task],
+                    join=self.settings.pair_mode == "concat",
+                    max_length=self.max_length,
+                )
+                truncated += sum(part.truncated for part in parts[task])
+            examples.append(self._example(tasks, step, parts))
+        return Prepared(step, tuple(examples), truncated)
+
+    def _example(self, tasks: Sequence[str], step: Step, parts: Mapping[str, Sequence[Sequences]]) -> Example:
+        batch = pack(parts)
+        labels = {}
+        for task in tasks:
+            stored = self.train[task].labels
+            assert stored is not None
+            labels[task] = torch.from_numpy(stored[step.rows[task]].astype(np.float32)).to(self.device)
+        smart = [task for task in tasks if self.settings.lam[task] > 0]
+        bregman = [task for task in tasks if self.settings.mu[task] > 0]
+        return Example(
+            batch.to(self.device),
+            labels,
+            select(batch, smart).to(self.device) if smart else None,
+            select(batch, bregman).to(self.device) if bregman else None,
+        )
+
+
+class _End:
+    """What the thread puts last: nothing, or the error that ended it."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+def ahead(items: Iterable[Item], make: Callable[[Item], Ready], depth: int = 2) -> Iterator[Ready]:
+    """Yield `make(item)` for each item, in order, made up to `depth` ahead on a thread.
+
+    The thread ends when the consumer stops early, and an error in it is raised to the consumer.
+    """
+    out: queue.Queue[Ready | _End] = queue.Queue(maxsize=depth)
+    stopped = threading.Event()
+
+    def put(value: Ready | _End) -> bool:
+        while not stopped.is_set():
+            try:
+                out.put(value, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put(make(item)):
+                    return
+            put(_End(None))
+        except BaseException as error:
+            put(_End(error))
+
+    thread = threading.Thread(target=work, name="packing", daemon=True)
+    thread.start()
+    try:
+        while True:
+            value = out.get()
+            if isinstance(value, _End):
+                if value.error is not None:
+                    raise value.error
+                return
+            yield value
+    finally:
+        stopped.set()
+        thread.join()

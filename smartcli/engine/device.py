@@ -1,0 +1,177 @@
+"""Where and in which number format to train: device, threads, and a timed probe of bf16."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from smartcli.atomic import write_file
+from smartcli.config import Settings
+from smartcli.errors import UserError
+from smartcli.home import Home
+
+FASTER = 1.25
+"""How much faster a bf16 matrix multiply must be before bf16 is chosen: casts and fp32 passes cost too."""
+PROBE_SHAPE = (768, 384, 1536)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Device, number format and thread count in force, and why."""
+
+    device: str
+    bf16: bool
+    reason: str
+    threads: int
+    warning: str | None = None
+
+    @property
+    def precision(self) -> str:
+        return "bf16" if self.bf16 else "fp32"
+
+
+def cpu_name() -> str:
+    """Return the processor's model name, as the system gives it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def cpu_flags() -> list[str]:
+    """Return the processor's flags that matter for bf16, in order."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    line = next((line for line in text.splitlines() if line.startswith("flags")), "")
+    return [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in line.split()]
+
+
+def choose_device(setting: str) -> torch.device:
+    """Return the device of `--device`; UserError where cuda is asked for and absent."""
+    if setting == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch finds no CUDA device; use --device cpu, or install a CUDA build of torch")
+    if setting == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda")
+
+
+def set_threads(threads: int | None) -> int:
+    """Use `threads` CPU threads (None: torch's own choice) and return how many are in use."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return torch.get_num_threads()
+
+
+def time_matmul(dtype: torch.dtype, repeats: int = 15) -> float:
+    """Return the median seconds of one CPU matrix multiply of a BERT feed-forward's shape."""
+    m, k, n = PROBE_SHAPE
+    a = torch.ones(m, k, dtype=dtype)
+    weight = torch.ones(n, k, dtype=dtype)
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        torch.nn.functional.linear(a, weight)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[3:])
+
+
+def measure_bf16() -> dict[str, Any]:
+    """Return milliseconds of the probe in both formats and their ratio (above 1: bf16 is faster)."""
+    fp32 = time_matmul(torch.float32)
+    bf16 = time_matmul(torch.bfloat16)
+    return {"fp32_ms": round(fp32 * 1e3, 3), "bf16_ms": round(bf16 * 1e3, 3), "ratio": round(fp32 / bf16, 2)}
+
+
+def probe(home: Home, *, again: bool = False) -> dict[str, Any]:
+    """Return the stored verdict for this CPU, torch build and thread count; measure and store it first if absent.
+
+    Stored, so that two runs on one machine never differ by a noisy probe.
+    """
+    key = f"{cpu_name()} | torch {torch.__version__} | {torch.get_num_threads()} threads"
+    path = home.root / "precision.json"
+    stored: dict[str, Any] = {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        stored = value if isinstance(value, dict) else {}
+    except (OSError, ValueError):
+        pass
+    if again or not isinstance(stored.get(key), dict) or "ratio" not in stored[key]:
+        stored[key] = measure_bf16()
+        write_file(path, json.dumps(stored, indent=2) + "\n")
+    verdict: dict[str, Any] = stored[key]
+    return verdict
+
+
+def fine_penalty(settings: Settings) -> bool:
+    """Whether R_s is smaller than bf16's rounding: dropout off or the same, and ε < 1e-2."""
+    used = settings.lam.default > 0 or any(value > 0 for _, value in settings.lam.by_task)
+    exact = settings.smart_dropout in ("off", "same") and settings.smart_variant == "paper"
+    return used and exact and settings.epsilon < 1e-2
+
+
+def choose(settings: Settings, home: Home) -> Choice:
+    """Return device, precision and threads for `settings`, with the reason in words."""
+    device = choose_device(settings.device)
+    threads = set_threads(settings.threads)
+    if settings.precision != "auto":
+        warning = None
+        if settings.precision == "bf16" and fine_penalty(settings):
+            warning = (
+                f"--precision bf16 with --smart-dropout {settings.smart_dropout} and --epsilon {settings.epsilon:g}: "
+                "the smoothness penalty is below bf16's rounding; use fp32"
+            )
+        return Choice(device.type, settings.precision == "bf16", "asked for", threads, warning)
+    if fine_penalty(settings):
+        reason = f"--smart-dropout {settings.smart_dropout} with epsilon < 1e-2: R_s is below bf16's rounding"
+        return Choice(device.type, False, reason, threads)
+    if device.type == "cuda":
+        supported = torch.cuda.is_bf16_supported()
+        return Choice("cuda", supported, "the GPU has bf16" if supported else "the GPU has no bf16", threads)
+    if not {"avx512_bf16", "amx_bf16"} & set(cpu_flags()):
+        return Choice("cpu", False, "the CPU has no bf16 instructions (avx512_bf16 or amx)", threads)
+    verdict = probe(home)
+    fast = verdict["ratio"] >= FASTER
+    reason = f"a bf16 matrix multiply is {verdict['ratio']:g} x as fast as fp32 here; {FASTER:g} x is needed"
+    return Choice("cpu", fast, reason, threads)
+
+
+def describe(home: Home) -> dict[str, Any]:
+    """Return what `smart doctor` shows: device, CPU, precision and why, threads, memory, CUDA and MPS."""
+    choice = choose(Settings(), home)
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
+    return {
+        **asdict(choice),
+        "precision": choice.precision,
+        "cpu": cpu_name(),
+        "flags": cpu_flags(),
+        "gpu": gpu,
+        "mps": bool(torch.backends.mps.is_available()),
+        "memory": pages,
+        "torch": torch.__version__,
+    }
+
+
+def machine(choice: Choice) -> dict[str, Any]:
+    """Return what is stored with a run: processor, device, torch build, threads, precision and why."""
+    return {
+        "cpu": cpu_name(),
+        "device": torch.cuda.get_device_name(0) if choice.device == "cuda" else "cpu",
+        "torch": torch.__version__,
+        "threads": choice.threads,
+        "precision": choice.precision,
+        "precision_reason": choice.reason,
+    }

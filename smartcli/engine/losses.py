@@ -1,0 +1,57 @@
+"""Task losses, and the divergences ℓ_s that SMART and Bregman measure between two outputs.
+
+Axes: n examples, C classes. Logits are (n, C), or (n,) for one logit or one score.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from smartcli.tasks import Kind
+
+
+def check_shapes(a: Tensor, b: Tensor) -> None:
+    """Raise unless both shapes are the same: [B, 1] against [B] would broadcast to B × B."""
+    if a.shape != b.shape:
+        raise ValueError(f"outputs must have the same shape, found {tuple(a.shape)} and {tuple(b.shape)}")
+
+
+def task_loss(kind: Kind, logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean loss, a scalar: cross entropy, binary cross entropy, or squared error.
+
+    `labels` (n,) holds class numbers or scores as floats. A binary task with two logits (cosine mode)
+    takes the two-class cross entropy.
+    """
+    if kind == "regression":
+        check_shapes(logits, labels)
+        return F.mse_loss(logits, labels)
+    if logits.dim() == 1:
+        check_shapes(logits, labels)
+        return F.binary_cross_entropy_with_logits(logits, labels)
+    return F.cross_entropy(logits, labels.long())
+
+
+def symmetric_kl(a: Tensor, b: Tensor) -> Tensor:
+    """Return KL(p‖q) + KL(q‖p) for each row of logits (n, C), as Σ (p − q)(log p − log q).
+
+    Every term is non-negative; the sum of two separate KL calls cancels at 1e-6 and can go below zero.
+    """
+    log_p, log_q = F.log_softmax(a, dim=-1), F.log_softmax(b, dim=-1)
+    return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(dim=-1)
+
+
+def symmetric_kl_binary(a: Tensor, b: Tensor) -> Tensor:
+    """Return the same on Bernoulli(σ(logit)) for logits (n,): (σ(a) − σ(b))(a − b)."""
+    return (torch.sigmoid(a) - torch.sigmoid(b)) * (a - b)
+
+
+def divergence(kind: Kind, a: Tensor, b: Tensor) -> Tensor:
+    """Return ℓ_s(a, b) for each example, (n,): symmetric KL, or the squared difference of scores."""
+    check_shapes(a, b)
+    if kind == "regression":
+        return (a - b) ** 2
+    if a.dim() == 1:
+        return symmetric_kl_binary(a, b)
+    return symmetric_kl(a, b)

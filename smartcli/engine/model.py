@@ -1,0 +1,75 @@
+"""The encoder and the heads of all tasks, as one module over packed batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from smartcli.engine.dropout import Dropout, no_dropout
+from smartcli.engine.encoder import Encoder, Pooling
+from smartcli.engine.heads import Head
+from smartcli.engine.packing import PackedBatch, pick
+from smartcli.tasks import TaskTable
+
+
+class MultiTaskModel(nn.Module):
+    """One encoder pass over the sentences of all tasks, then each task's head."""
+
+    def __init__(self, encoder: Encoder, tasks: TaskTable, *, pair_mode: str, pooling: Pooling) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.tasks = tasks
+        self.pair_mode = pair_mode
+        self.pooling: Pooling = pooling
+        self.heads = nn.ModuleDict({task.name: Head(task, pair_mode, encoder.spec.hidden_size) for task in tasks})
+
+    def head(self, task: str) -> Head:
+        """Return the head of `task`."""
+        module = self.heads[task]
+        assert isinstance(module, Head)
+        return module
+
+    def forward(
+        self,
+        words: Tensor,
+        batch: PackedBatch,
+        dropout: Dropout = no_dropout,
+        tasks: Sequence[str] | None = None,
+    ) -> dict[str, Tensor]:
+        """Return each task's logits in fp32 or wider: (n, C) or (n,), from word vectors `words` (T, E)."""
+        vectors = self.encoder(words, batch, pooling=self.pooling, dropout=dropout)
+        return self.read_heads(vectors, batch, dropout, tasks)
+
+    def read_heads(
+        self, vectors: Tensor, batch: PackedBatch, dropout: Dropout, tasks: Sequence[str] | None
+    ) -> dict[str, Tensor]:
+        """Return logits from sentence vectors (S, D)."""
+        out: dict[str, Tensor] = {}
+        for task in tasks or batch.outputs:
+            sides = [
+                dropout(pick(vectors, index), self.encoder.dropout, f"example:{task}", f"head.{task}.{side}")
+                for side, index in enumerate(batch.outputs[task])
+            ]
+            logits: Tensor = self.heads[task](sides)
+            out[task] = logits.float() if logits.element_size() < 4 else logits
+        return out
+
+
+def head_tensors(model: MultiTaskModel) -> dict[str, Tensor]:
+    """Return every head's tensors as `TASK.weight` and `TASK.bias` (no entry for a head without weights)."""
+    out: dict[str, Tensor] = {}
+    for name in model.heads:
+        linear = model.head(name).linear
+        if linear is not None:
+            out[f"{name}.weight"], out[f"{name}.bias"] = linear.weight.data, linear.bias.data
+    return out
+
+
+def fill_heads(model: MultiTaskModel, tensors: Mapping[str, Tensor], tasks: Sequence[str]) -> None:
+    """Copy stored head tensors into the heads of `tasks`."""
+    own = head_tensors(model)
+    for task in tasks:
+        for part in ("weight", "bias"):
+            if f"{task}.{part}" in own:
+                own[f"{task}.{part}"].copy_(tensors[f"{task}.{part}"])

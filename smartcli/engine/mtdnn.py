@@ -1,0 +1,78 @@
+"""The perturbation and losses of mt-dnn, which most published "SMART" code runs (`--smart-variant mtdnn`).
+
+Its δ has |δ|∞ ≈ 1, about 1e5 times the paper's ε. Axes: T tokens, E embedding size, n examples, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from smartcli.engine.losses import check_shapes
+from smartcli.engine.smart import sentence_norm
+from smartcli.tasks import Kind
+
+TINY = 1e-6
+
+
+def two_logits(logits: Tensor) -> Tensor:
+    """Return logits (n,) of one-logit tasks as the equivalent two-class logits (n, 2): (0, z)."""
+    return torch.stack([torch.zeros_like(logits), logits], dim=-1) if logits.dim() == 1 else logits
+
+
+def inner_divergence(kind: Kind, perturbed: Tensor, clean: Tensor) -> Tensor:
+    """Return the sum over examples of mt-dnn's inner objective, a scalar.
+
+    2 Σ p (r_p − r_y) with r = −log(1/(p + 1e-6) − 1 + 1e-6) held constant, p from `perturbed` and y from
+    `clean`; for regression the summed squared error.
+    """
+    check_shapes(perturbed, clean)
+    if kind == "regression":
+        return ((perturbed - clean.detach()) ** 2).sum()
+    p = F.softmax(two_logits(perturbed), dim=-1)
+    y = F.softmax(two_logits(clean.detach()), dim=-1)
+    r_p = -(1.0 / (p + TINY) - 1.0 + TINY).detach().log()
+    r_y = -(1.0 / (y + TINY) - 1.0 + TINY).detach().log()
+    return (p * (r_p - r_y) * 2.0).sum()
+
+
+def outer_divergence(kind: Kind, perturbed: Tensor, clean: Tensor) -> Tensor:
+    """Return KL + KL with each target detached, for each example (n,); for regression the squared difference."""
+    check_shapes(perturbed, clean)
+    if kind == "regression":
+        return (perturbed - clean) ** 2
+    log_p = F.log_softmax(two_logits(perturbed), dim=-1)
+    log_q = F.log_softmax(two_logits(clean), dim=-1)
+    forth = F.kl_div(log_p, log_q.detach(), log_target=True, reduction="none").sum(dim=-1)
+    back = F.kl_div(log_q, log_p.detach(), log_target=True, reduction="none").sum(dim=-1)
+    return forth + back
+
+
+def normalise(noise: Tensor, sentence: Tensor | None, sentences: int, norm: str) -> Tensor:
+    """Return noise / (norm + 1e-6), per token (T,) by default or per sentence where `sentence` is given."""
+    if sentence is None:
+        size = noise.abs().amax(dim=1) if norm == "inf" else noise.norm(dim=1)
+    else:
+        size = sentence_norm(noise, sentence, sentences, norm)[sentence]
+    return noise / (size[:, None] + TINY)
+
+
+def find_perturbation(
+    divergence_at: Callable[[Tensor], Tensor], start: Tensor, *, step_size: float, norm: str, steps: int
+) -> Tensor | None:
+    """Return δ (T, E) ← (δ + η·g)/(per-token norm + 1e-6), with the raw gradient and no projection.
+
+    None where a gradient is not finite: mt-dnn leaves the penalty out of such a step.
+    """
+    delta = start.detach()
+    for _ in range(steps):
+        delta.requires_grad_(True)
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(divergence_at(delta), delta)
+        if not bool(torch.isfinite(gradient.norm())):
+            return None
+        delta = normalise(delta.detach() + step_size * gradient, None, 0, norm)
+    return delta.detach()

@@ -1,0 +1,90 @@
+"""Everything one phase of training holds beside the model: optimizer, gradients, streams, teacher, best weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from smartcli.config import Settings
+from smartcli.engine.bregman import Teacher
+from smartcli.engine.gradients import Gradients
+from smartcli.engine.model import MultiTaskModel
+from smartcli.engine.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
+from smartcli.engine.phases import Phase
+from smartcli.engine.step import Objective
+from smartcli.engine.streams import Streams
+from smartcli.engine.update import Updater
+
+
+@torch.no_grad()
+def load_model(model: MultiTaskModel, tensors: Mapping[str, Tensor]) -> None:
+    """Copy weights by parameter name into the model."""
+    for name, parameter in model.named_parameters():
+        parameter.copy_(tensors[name])
+
+
+class PhaseState:
+    """A phase's optimizer, streams, teacher and best weights, new or restored from a snapshot."""
+
+    def __init__(
+        self, model: MultiTaskModel, phase: Phase, settings: Settings, device: torch.device, bf16: bool
+    ) -> None:
+        self.model = model
+        encoder = list(model.encoder.named_parameters())
+        for name, parameter in encoder:
+            used = model.pooling == "pooler" or not name.startswith("pooler.")
+            parameter.requires_grad_(used and not settings.freeze_encoder)
+        own = {task: list(model.head(task).named_parameters()) for task in phase.tasks}
+        self.named = [(f"encoder.{name}", p) for name, p in encoder if p.requires_grad]
+        self.named += [(f"heads.{task}.{name}", p) for task, part in own.items() for name, p in part]
+        table = model.encoder.words.weight
+        self.streams = Streams(settings.seed, phase.key, device)
+        self.optimizer = make_optimizer(self.named, settings)
+        regularised = any(settings.mu[task] > 0 for task in phase.tasks)
+        self.teacher = Teacher(copy.deepcopy(model), model) if regularised else None
+        self.best: dict[str, Tensor] | None = None
+        self.updater = Updater(
+            objective=Objective(model, settings, self.teacher, bf16),
+            gradients=Gradients([p for _, p in self.named], table),
+            optimizer=self.optimizer,
+            streams=self.streams,
+            shared=[p for _, p in encoder if p.requires_grad and p is not table],
+            own={task: [p for _, p in part] for task, part in own.items()},
+            steps=phase.steps,
+        )
+
+    def keep_best(self) -> None:
+        """Remember the model's weights as the best so far."""
+        self.best = {name: tensor.clone() for name, tensor in self.model_tensors().items()}
+
+    def restore_best(self) -> None:
+        """Set the model to the best weights."""
+        if self.best is not None:
+            load_model(self.model, self.best)
+
+    def model_tensors(self) -> dict[str, Tensor]:
+        """Return the model's weights by parameter name."""
+        return {name: p.data for name, p in self.model.named_parameters()}
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Return all that a snapshot of this phase holds, by file."""
+        return {
+            "model": self.model_tensors(),
+            "optimizer": optimizer_tensors(self.optimizer, self.named),
+            "streams": self.streams.state(),
+            "teacher": {} if self.teacher is None else self.teacher.tensors(),
+            "best": self.best or {},
+        }
+
+    def restore(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Go on from a snapshot; the model's own weights are loaded by the caller."""
+        restore_optimizer(self.optimizer, self.named, tensors["optimizer"])
+        self.streams.restore(dict(tensors["streams"]))
+        if self.teacher is not None:
+            self.teacher.restore(tensors["teacher"])
+        if "best" in tensors:
+            device = next(self.model.parameters()).device
+            self.best = {name: tensor.to(device) for name, tensor in tensors["best"].items()}

@@ -1,0 +1,96 @@
+"""Outputs for whole splits: length-sorted packed batches in fp32, without gradients or dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from smartcli.data.joining import sequences_of
+from smartcli.engine.heads import decide
+from smartcli.engine.model import MultiTaskModel
+from smartcli.engine.packing import pack
+
+if TYPE_CHECKING:
+    from smartcli.data.ragged import Ragged
+    from smartcli.families.tokenizer import JoinTemplate
+
+TOKENS_PER_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Predictions (n,) as class numbers or scores, and class probabilities (n, C) or None."""
+
+    predictions: NDArray[np.float64]
+    probabilities: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How stored tokens become the model's input."""
+
+    template: JoinTemplate
+    max_length: int
+
+
+def batches_by_length(lengths: NDArray[np.int64], budget: int) -> list[NDArray[np.int64]]:
+    """Return row numbers in batches of like length, longest first, each of at most `budget` tokens (or one row)."""
+    order = np.argsort(-lengths, kind="stable")
+    out: list[NDArray[np.int64]] = []
+    start = used = 0
+    for at, row in enumerate(order):
+        size = int(lengths[row])
+        if at > start and used + size > budget:
+            out.append(order[start:at])
+            start, used = at, 0
+        used += size
+    if start < len(order):
+        out.append(order[start:])
+    return out
+
+
+@torch.inference_mode()
+def predict(
+    model: MultiTaskModel,
+    task_name: str,
+    sides: Sequence[Ragged],
+    reader: Reader,
+    rows: NDArray[np.int64] | None = None,
+    *,
+    budget: int = TOKENS_PER_BATCH,
+) -> Outputs:
+    """Return the outputs of `rows` (all by default), in their order.
+
+    Raises FloatingPointError naming the task where an output is not finite.
+    """
+    task = model.tasks.get(task_name)
+    device = next(model.parameters()).device
+    wanted = np.arange(len(sides[0])) if rows is None else rows
+    lengths = np.sum([side.lengths[wanted] for side in sides], axis=0).astype(np.int64)
+    predictions = np.empty(len(wanted))
+    shares: NDArray[np.float64] | None = None
+    model.eval()
+    for batch_rows in batches_by_length(np.minimum(lengths + 4, 2 * reader.max_length), budget):
+        parts = sequences_of(
+            reader.template,
+            sides,
+            wanted[batch_rows],
+            join=model.pair_mode == "concat",
+            max_length=reader.max_length,
+        )
+        batch = pack({task_name: parts}).to(device)
+        logits = model(model.encoder.look_up(batch), batch)[task_name]
+        if not bool(torch.isfinite(logits).all()):
+            raise FloatingPointError(f'outputs of task "{task_name}" are not finite')
+        decided, probabilities = decide(task, logits)
+        predictions[batch_rows] = decided.double().cpu().numpy()
+        if probabilities is not None:
+            if shares is None:
+                shares = np.empty((len(wanted), probabilities.shape[1]))
+            shares[batch_rows] = probabilities.double().cpu().numpy()
+    return Outputs(predictions, shares)

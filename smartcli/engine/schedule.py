@@ -1,0 +1,88 @@
+"""Which rows each step trains on: plain generators of steps, a function of seed, sizes and batch sizes alone.
+
+A run resumes by skipping the steps it has done; nothing about the position needs to be stored but its number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smartcli.engine.streams import shuffled
+
+
+@dataclass(frozen=True)
+class Step:
+    """Rows of each task in one update; `number` and `epoch` count from 1, `ends_epoch` marks the last."""
+
+    number: int
+    epoch: int
+    rows: Mapping[str, NDArray[np.int64]]
+    ends_epoch: bool
+
+
+def batches_of(rows: int, batch_size: int) -> int:
+    """Return how many batches one pass takes; the last one may be smaller."""
+    return math.ceil(rows / batch_size)
+
+
+def total_steps(sizes: Mapping[str, int], batch_sizes: Mapping[str, int], tasks: Sequence[str], epochs: int) -> int:
+    """Return the number of updates of `epochs` passes over the first task."""
+    return epochs * batches_of(sizes[tasks[0]], batch_sizes[tasks[0]])
+
+
+def _one_pass(seed: int, task: str, passage: str, rows: int, batch_size: int) -> Iterator[NDArray[np.int64]]:
+    order = shuffled(seed, task, passage, rows).numpy()
+    for start in range(0, rows, batch_size):
+        yield order[start : start + batch_size]
+
+
+def _cycle(seed: int, task: str, prefix: str, rows: int, batch_size: int) -> Iterator[NDArray[np.int64]]:
+    passage = 0
+    while True:
+        yield from _one_pass(seed, task, f"{prefix}{passage}", rows, batch_size)
+        passage += 1
+
+
+def steps(
+    seed: int, sizes: Mapping[str, int], batch_sizes: Mapping[str, int], tasks: Sequence[str], epochs: int
+) -> Iterator[Step]:
+    """Yield the steps of simultaneous training; with one task this is plain single-task training.
+
+    An epoch is one pass over the first task. A task with fewer batches starts afresh in each epoch,
+    reshuffled, and repeats; one with more goes on where it stopped, reshuffled when it ends.
+    """
+    first = tasks[0]
+    per_epoch = batches_of(sizes[first], batch_sizes[first])
+    onward = {
+        task: _cycle(seed, task, "pass", sizes[task], batch_sizes[task])
+        for task in tasks[1:]
+        if batches_of(sizes[task], batch_sizes[task]) > per_epoch
+    }
+    number = 0
+    for epoch in range(1, epochs + 1):
+        sources = {
+            task: onward.get(task) or _cycle(seed, task, f"epoch{epoch}.", sizes[task], batch_sizes[task])
+            for task in tasks
+        }
+        for at in range(per_epoch):
+            number += 1
+            yield Step(number, epoch, {task: next(sources[task]) for task in tasks}, at == per_epoch - 1)
+
+
+def learning_rate(step: int, steps: int, *, peak: float, warmup: float, decay: str) -> float:
+    """Return the learning rate of update `step` (from 1) of `steps`.
+
+    It rises linearly over the first `warmup` share of the steps, then stays, or falls linearly so that
+    the update after the last one would have 0.
+    """
+    rising = math.floor(warmup * steps)
+    if step <= rising:
+        return peak * step / rising
+    if decay == "constant":
+        return peak
+    return peak * (steps - step + 1) / max(1, steps - rising)

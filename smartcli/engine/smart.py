@@ -1,0 +1,85 @@
+"""SMART's smoothness penalty: the perturbation δ of the word embeddings, found by projected ascent.
+
+Jiang et al. 2020 (arXiv 1911.03437), Algorithm 1. Axes: T tokens, S sentences, E embedding size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from smartcli.config import Settings
+
+
+@dataclass(frozen=True)
+class Ball:
+    """Radius ε, start noise σ, step size η and norm p (`inf` or `2`) of a sentence's perturbation."""
+
+    epsilon: float
+    sigma: float
+    step_size: float
+    norm: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> Ball:
+        return cls(settings.epsilon, settings.sigma, settings.step_size, settings.norm)
+
+
+def sentence_norm(x: Tensor, sentence: Tensor, sentences: int, norm: str) -> Tensor:
+    """Return the p-norm (S,) of each sentence's rows of `x` (T, E); `sentence` (T,) numbers them.
+
+    The 2-norm is taken after dividing by the largest entry, so that gradients of 1e-25 do not underflow.
+    """
+    largest = x.new_zeros(sentences).scatter_reduce_(0, sentence, x.abs().amax(dim=1), "amax", include_self=True)
+    if norm == "inf":
+        return largest
+    safe = torch.where(largest > 0, largest, torch.ones_like(largest))
+    squares = (x / safe[sentence][:, None]).square().sum(dim=1)
+    return largest * x.new_zeros(sentences).index_add_(0, sentence, squares).sqrt()
+
+
+def project(delta: Tensor, sentence: Tensor, sentences: int, ball: Ball) -> Tensor:
+    """Return δ (T, E) inside ‖δ‖_p ≤ ε for each sentence: clamped for p = inf, scaled for p = 2."""
+    if ball.norm == "inf":
+        return delta.clamp(-ball.epsilon, ball.epsilon)
+    size = sentence_norm(delta, sentence, sentences, "2")
+    scale = torch.where(size > ball.epsilon, ball.epsilon / size, torch.ones_like(size))
+    return delta * scale[sentence][:, None]
+
+
+def ascend(delta: Tensor, gradient: Tensor, sentence: Tensor, sentences: int, ball: Ball) -> Tensor:
+    """Return Π(δ + η·g/‖g‖_p); where a sentence's ‖g‖ is 0 its δ keeps its value, projected."""
+    size = sentence_norm(gradient, sentence, sentences, ball.norm)
+    safe = torch.where(size > 0, size, torch.ones_like(size))
+    return project(delta + ball.step_size * gradient / safe[sentence][:, None], sentence, sentences, ball)
+
+
+def start_noise(like: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
+    """Return N(0, σ²) noise of the shape of `like`, drawn in fp32 or wider."""
+    noise = torch.randn(like.shape, dtype=like.dtype, device=like.device, generator=generator)
+    return noise * sigma
+
+
+def find_perturbation(
+    divergence_at: Callable[[Tensor], Tensor],
+    start: Tensor,
+    sentence: Tensor,
+    sentences: int,
+    ball: Ball,
+    steps: int,
+) -> Tensor:
+    """Return δ (T, E) after `steps` ascent steps from `start`, without gradient and inside the ball.
+
+    `divergence_at(δ)` is Σ over examples of ℓ_s(f(x + δ), stopgrad f(x)). Only δ's gradient is taken, so
+    no parameter's `.grad` is touched.
+    """
+    delta = start.detach()
+    for _ in range(steps):
+        delta.requires_grad_(True)
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(divergence_at(delta), delta)
+        delta = ascend(delta.detach(), gradient, sentence, sentences, ball)
+    return delta.detach()

@@ -1,0 +1,179 @@
+"""The losses of one update: task losses, SMART's R_s and Bregman's D over one packed batch.
+
+The total is Σ_t w_t·[ℓ_t + λ_t·R_t + μ_t·D_t]. Axes: T tokens, S sentences, E embedding size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from smartcli.config import Settings
+from smartcli.engine import mtdnn, smart
+from smartcli.engine.bregman import Teacher
+from smartcli.engine.dropout import Dropout, FreshDropout, ReplayDropout, no_dropout
+from smartcli.engine.losses import divergence, task_loss
+from smartcli.engine.model import MultiTaskModel
+from smartcli.engine.packing import PackedBatch, Selection, pick
+from smartcli.engine.streams import Streams
+from smartcli.tasks import Kind
+
+
+@dataclass(frozen=True)
+class Example:
+    """One packed batch, the labels (n,) of each task, and the sub-batches of the regularised tasks."""
+
+    batch: PackedBatch
+    labels: Mapping[str, Tensor]
+    smart: Selection | None
+    """The tasks with λ > 0; None where there are none."""
+    bregman: Selection | None
+    """The tasks with μ > 0; None where there are none."""
+
+
+@dataclass
+class Losses:
+    """Scalars of one step by task; `total` is what is differentiated."""
+
+    total: Tensor
+    loss: dict[str, Tensor]
+    r_s: dict[str, Tensor] = field(default_factory=dict)
+    r_s_zero: dict[str, Tensor] = field(default_factory=dict)
+    """R_s at δ = 0: what dropout alone contributes (logged steps only)."""
+    bregman: dict[str, Tensor] = field(default_factory=dict)
+    skipped_penalty: bool = False
+    """mtdnn's ascent met a non-finite gradient and left the penalty out."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a step computes: the model, its settings, teacher and precision."""
+
+    model: MultiTaskModel
+    settings: Settings
+    teacher: Teacher | None = None
+    bf16: bool = False
+
+    def losses(self, example: Example, words: Tensor, streams: Streams, *, probe: bool = False) -> Losses:
+        """Return the losses of one step from looked-up word vectors `words` (T, E).
+
+        With `probe` R_s at δ = 0 is measured too, without gradients and from its own generator. Autocast is
+        opened here, per step: its weight cache would go stale around a loop.
+        """
+        with torch.autocast(words.device.type, torch.bfloat16, enabled=self.bf16):
+            dropout = FreshDropout(streams["dropout"], record=example.smart is not None)
+            logits = self.model(words, example.batch, dropout)
+            loss = {t: task_loss(self._kind(t), logits[t], example.labels[t]) for t in example.batch.outputs}
+            total = sum_losses([self.model.tasks.get(t).weight * value for t, value in loss.items()])
+            out = Losses(total, loss)
+            if example.smart is not None:
+                self._add_smoothness(out, example.smart, words, logits, dropout, streams, probe)
+            if example.bregman is not None:
+                self._add_bregman(out, example.bregman, words, logits)
+        return out
+
+    def _kind(self, task: str) -> Kind:
+        return self.model.tasks.get(task).kind
+
+    def _add_smoothness(
+        self,
+        out: Losses,
+        part: Selection,
+        all_words: Tensor,
+        logits: Mapping[str, Tensor],
+        clean: FreshDropout,
+        streams: Streams,
+        probe: bool,
+    ) -> None:
+        batch, tasks = part.batch, tuple(part.batch.outputs)
+        words = all_words if batch.tokens == all_words.shape[0] else pick(all_words, part.tokens)
+        assert clean.masks is not None
+        replay = ReplayDropout(clean.masks, _rows(part, words is not all_words))
+        with torch.autocast(words.device.type, enabled=False):
+            delta = self._ascend(batch, words.detach(), logits, replay, streams)
+        if delta is None:
+            out.skipped_penalty = True
+            return
+        again = self._outer_dropout(replay, streams["smart dropout"])
+        perturbed = self.model(words + delta, batch, again)
+        measure = mtdnn.outer_divergence if self.settings.smart_variant == "mtdnn" else divergence
+        for task in tasks:
+            out.r_s[task] = measure(self._kind(task), perturbed[task], logits[task]).mean()
+            weight = self.model.tasks.get(task).weight * self.settings.lam[task]
+            out.total = out.total + weight * out.r_s[task]
+        if probe:
+            with torch.no_grad():
+                at_zero = self.model(words.detach(), batch, self._outer_dropout(replay, streams["probe"]))
+            for task in tasks:
+                value = measure(self._kind(task), at_zero[task], logits[task].detach()).mean()
+                out.r_s_zero[task] = value.detach()
+
+    def _outer_dropout(self, replay: ReplayDropout, generator: torch.Generator) -> Dropout:
+        mode = self.settings.smart_dropout
+        if mode == "on":
+            return FreshDropout(generator)
+        return replay if mode == "same" else no_dropout
+
+    def _ascend(
+        self,
+        batch: PackedBatch,
+        words: Tensor,
+        logits: Mapping[str, Tensor],
+        replay: ReplayDropout,
+        streams: Streams,
+    ) -> Tensor | None:
+        """Return δ from an ascent in fp32 with the clean pass's masks, or None (mtdnn, non-finite)."""
+        tasks = tuple(batch.outputs)
+        target = {task: logits[task].detach() for task in tasks}
+        if self.bf16:
+            # bf16 rounding is larger than the effect of δ, so the target must be in fp32 as well.
+            with torch.no_grad():
+                target = self.model(words, batch, replay)
+        settings = self.settings
+        mtdnn_variant = settings.smart_variant == "mtdnn"
+
+        def divergence_at(delta: Tensor) -> Tensor:
+            perturbed = self.model(words + delta, batch, replay)
+            if mtdnn_variant:
+                return sum_losses([mtdnn.inner_divergence(self._kind(t), perturbed[t], target[t]) for t in tasks])
+            return sum_losses([divergence(self._kind(t), perturbed[t], target[t]).sum() for t in tasks])
+
+        start = smart.start_noise(words, settings.sigma, streams["noise"])
+        if mtdnn_variant:
+            return mtdnn.find_perturbation(
+                divergence_at, start, step_size=settings.step_size, norm=settings.norm, steps=settings.ascent_steps
+            )
+        ball = smart.Ball.of(settings)
+        return smart.find_perturbation(
+            divergence_at, start, batch.sentence, batch.sentences, ball, settings.ascent_steps
+        )
+
+    def _add_bregman(self, out: Losses, part: Selection, all_words: Tensor, logits: Mapping[str, Tensor]) -> None:
+        assert self.teacher is not None
+        module = self.teacher.module
+        assert isinstance(module, MultiTaskModel)
+        with torch.no_grad():
+            target = module(module.encoder.look_up(part.batch), part.batch)
+        for task in part.batch.outputs:
+            out.bregman[task] = divergence(self._kind(task), logits[task], target[task]).mean()
+            weight = self.model.tasks.get(task).weight * self.settings.mu[task]
+            out.total = out.total + weight * out.bregman[task]
+
+
+def _rows(part: Selection, selected: bool) -> dict[str, Tensor] | None:
+    """Return which entries of each recorded mask belong to the sub-batch; None where it is the whole."""
+    if not selected:
+        return None
+    rows = {f"attention{key}": index for key, index in part.group_rows.items()}
+    return {"token": part.tokens, "sentence": part.sentences, **rows}
+
+
+def sum_losses(values: Sequence[Tensor]) -> Tensor:
+    """Return the sum of scalars, in order."""
+    total = values[0]
+    for value in values[1:]:
+        total = total + value
+    return total

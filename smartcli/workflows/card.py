@@ -1,0 +1,33 @@
+"""The model card that stands in a checkpoint as README.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def model_card(meta: Mapping[str, Any]) -> str:
+    """Return a short page in Markdown: what the checkpoint is, how it was trained and chosen, and its scores."""
+    settings, data, encoder = meta["settings"], meta["data"], meta["encoder"] or {}
+    lines = [f"# {meta['name']}", "", f"A `{meta['kind']}` checkpoint of smartcli: {meta['method']}.", ""]
+    lines += ["| task | metric | dev | rows |", "|---|---|---|---|"]
+    for task, scores in meta["metrics"].items():
+        if isinstance(scores, Mapping):
+            metric = next(key for key in scores if key != "n")
+            value = "–" if scores[metric] is None else f"{scores[metric]:.3f}"
+            lines.append(f"| {task} | {metric} | {value} | {scores['n']} |")
+    overall = meta["metrics"].get("overall")
+    chosen = f"epoch {meta['best_epoch']}, by dev score" if settings.get("keep") == "best" else "the last epoch"
+    lines += [
+        "",
+        f"Overall: {'–' if overall is None else f'{overall:.3f}'}.",
+        "",
+        f"- data set: {data['name']} ({data['fingerprint'][:12]})",
+        f"- encoder: {encoder.get('id')}" + (f" at {encoder['revision']}" if encoder.get("revision") else ""),
+        f"- seed {settings.get('seed')}, chosen: {chosen}",
+        f"- made by: `{' '.join(meta['command'])}`",
+        "",
+    ]
+    if encoder.get("id") == "minilm":
+        lines += ["The encoder's own training had seen some Quora question pairs.", ""]
+    return "\n".join(lines)

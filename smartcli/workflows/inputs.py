@@ -1,0 +1,160 @@
+"""What a training reads before it starts: data set, tokens, encoder or `--init` checkpoint, and the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smartcli.config import Settings
+from smartcli.data.store import DataSet
+from smartcli.data.tokens import open_tokens
+from smartcli.errors import UserError
+from smartcli.families.find import find_encoder
+from smartcli.families.spec import EncoderSpec, read_spec
+from smartcli.families.tokenizer import SentenceTokenizer
+from smartcli.home import Home
+from smartcli.registry.checkpoint import Checkpoint
+from smartcli.registry.checkpoints import Registry
+from smartcli.tasks import Task, TaskTable
+
+if TYPE_CHECKING:
+    from smartcli.engine.batches import Split
+    from smartcli.engine.model import MultiTaskModel
+    from smartcli.engine.predict import Reader
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where encoder and heads come from: a folder with an encoder's files, and maybe a checkpoint."""
+
+    folder: Path
+    spec: EncoderSpec
+    tokenizer: SentenceTokenizer
+    about: dict[str, Any]
+    """`id`, `revision`, `model_type` and `tokenizer` (its hash), as stored in smart.json."""
+    checkpoint: Checkpoint | None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything a training reads, ready to use."""
+
+    source: Source
+    model: MultiTaskModel
+    trained: TaskTable
+    train: dict[str, Split]
+    dev: dict[str, Split]
+    reader: Reader
+
+
+def read_source(home: Home, settings: Settings, say: Say) -> Source:
+    """Find and read the encoder's files, or those of the checkpoint that `--init` names (verified)."""
+    if settings.init is not None:
+        checkpoint = Registry(home).open(settings.init)
+        for file in ("config.json", "model.safetensors", "heads.safetensors", "tokenizer.json"):
+            checkpoint.path(file)
+        spec = read_spec(checkpoint.folder)
+        tokenizer = SentenceTokenizer.from_folder(checkpoint.folder, spec)
+        return Source(checkpoint.folder, spec, tokenizer, dict(checkpoint.meta["encoder"]), checkpoint)
+    assert settings.encoder is not None
+    files = find_encoder(settings.encoder, settings.revision, say=say)
+    spec = read_spec(files.folder)
+    tokenizer = SentenceTokenizer.from_folder(files.folder, spec)
+    about = {
+        "id": files.id,
+        "revision": files.revision,
+        "model_type": spec.model_type,
+        "tokenizer": tokenizer.hash,
+    }
+    return Source(files.folder, spec, tokenizer, about, None)
+
+
+def heads_of(checkpoint: Checkpoint) -> TaskTable:
+    """Return the tasks that a checkpoint has heads for."""
+    return TaskTable.from_json(checkpoint.meta["tasks"])
+
+
+def read_inputs(home: Home, data_set: DataSet, settings: Settings, say: Say) -> Inputs:
+    """Read all that a training needs; every mistake of the user shows here, before anything is written."""
+    source = read_source(home, settings, say)
+    trained = data_set.tasks.select(settings.tasks)
+    if settings.max_length > source.spec.max_tokens:
+        raise UserError(
+            f"--max-length is {settings.max_length}, but the encoder takes at most {source.spec.max_tokens} tokens"
+        )
+    heads = _head_table(data_set, trained, source)
+    return Inputs(source, *_model_and_rows(data_set, settings, source, trained, heads))
+
+
+def _head_table(data_set: DataSet, trained: TaskTable, source: Source) -> TaskTable:
+    """Return the tasks with a head, in table order: those to train, and those that the checkpoint brings."""
+    brought = heads_of(source.checkpoint) if source.checkpoint is not None else TaskTable(())
+    for task in brought:
+        if task.name in data_set.tasks and not _same_head(task, data_set.tasks.get(task.name)):
+            assert source.checkpoint is not None
+            raise UserError(
+                f'--init {source.checkpoint.name}: its head for "{task.name}" is for another task '
+                f"({task.kind}, {task.classes} classes) than the data set's "
+                f"({data_set.tasks.get(task.name).kind}, {data_set.tasks.get(task.name).classes} classes)"
+            )
+    names = set(trained.names) | set(brought.names)
+    return TaskTable(tuple(task for task in data_set.tasks if task.name in names))
+
+
+def _same_head(one: Task, other: Task) -> bool:
+    return (one.kind, one.classes, one.pair, one.range) == (other.kind, other.classes, other.pair, other.range)
+
+
+def _model_and_rows(
+    data_set: DataSet, settings: Settings, source: Source, trained: TaskTable, heads: TaskTable
+) -> tuple[MultiTaskModel, TaskTable, dict[str, Split], dict[str, Split], Reader]:
+    from smartcli.engine.build import build_model, load_heads, start_heads
+    from smartcli.engine.predict import Reader
+
+    tokens = open_tokens(data_set, source.tokenizer)
+
+    def split(task: str, name: str, keep: NDArray[np.int64] | None = None) -> Split:
+        from smartcli.engine.batches import Split, take
+
+        rows = data_set.rows(task, name)
+        whole = Split(tokens.sides(task, name), rows.labels, rows.id)
+        return whole if keep is None else take(whole, keep)
+
+    train, dev = {}, {}
+    for task in heads:
+        if task.name in trained:
+            kept = sampled_rows(data_set, task.name, settings.rows)
+            train[task.name] = split(task.name, "train", kept)
+        if "dev" in data_set.splits(task.name):
+            dev[task.name] = split(task.name, "dev")
+    model = build_model(source.folder, source.spec, heads, settings)
+    means = {t.name: float(np.mean(_labels(train[t.name]))) for t in trained if t.kind == "regression"}
+    start_heads(model, settings.seed, means)
+    if source.checkpoint is not None:
+        brought = tuple(name for name in heads_of(source.checkpoint).names if name in heads)
+        raw = source.checkpoint.read("heads.safetensors")
+        load_heads(model, raw, brought, f"{source.checkpoint.name}/heads.safetensors")
+    if not any(p.numel() for name, p in model.named_parameters() if not settings.freeze_encoder or "heads." in name):
+        raise UserError("--freeze-encoder: no head of these tasks has weights, so there is nothing to train")
+    return model, trained, train, dev, Reader(source.tokenizer.template, settings.max_length)
+
+
+def _labels(split: Split) -> NDArray[np.float64]:
+    assert split.labels is not None
+    return split.labels
+
+
+def sampled_rows(data_set: DataSet, task: str, rows: int | None) -> NDArray[np.int64] | None:
+    """Return the train rows that `--rows N` keeps, in order: drawn by the fingerprint, the same for every seed."""
+    total = data_set.count(task, "train")
+    if rows is None or rows >= total:
+        return None
+    seed = [int.from_bytes(bytes.fromhex(data_set.fingerprint)[:8], "big"), *task.encode()]
+    return np.sort(np.random.default_rng(seed).permutation(total)[:rows]).astype(np.int64)

@@ -1,0 +1,41 @@
+"""The log of a run: one JSON object a line, flushed as it is written, cut back to the saved step on resume."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from smartcli.atomic import explain_os_errors
+
+
+class RunLog:
+    """Appends records to `path`; `synced` returns its length once it is on disk."""
+
+    def __init__(self, path: Path, keep_bytes: int) -> None:
+        self.path = path
+        with explain_os_errors(path, "write"):
+            self._file = path.open("r+b" if path.exists() else "w+b")
+            self._file.truncate(keep_bytes)
+            self._file.seek(keep_bytes)
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._file.close()
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Append one record."""
+        with explain_os_errors(self.path, "write"):
+            self._file.write(json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+            self._file.flush()
+
+    def synced(self) -> int:
+        """Bring the log to disk and return its length in bytes."""
+        with explain_os_errors(self.path, "write"):
+            os.fsync(self._file.fileno())
+        return self._file.tell()

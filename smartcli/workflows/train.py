@@ -1,0 +1,251 @@
+"""One training from settings to a registered checkpoint, resumable at any step."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from smartcli.data.store import DataSet
+from smartcli.errors import SmartCliError, Stopped
+from smartcli.home import Home
+from smartcli.registry.checkpoint import Checkpoint
+from smartcli.registry.checkpoints import Registry
+from smartcli.registry.runs import Run, Runs
+from smartcli.workflows.finish import describe, predictions_of, register
+from smartcli.workflows.inputs import Inputs, read_inputs
+from smartcli.workflows.resume import adopt_run, check_finished, find_run
+from smartcli.workflows.run_log import RunLog
+from smartcli.workflows.settings import Resolved
+from smartcli.workflows.signals import StopFlag, stop_on_signals
+
+if TYPE_CHECKING:
+    from smartcli.engine.device import Choice
+    from smartcli.engine.state import Snapshot
+    from smartcli.engine.train import Job, Result
+
+Listener = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """The checkpoint of a training; `already` says that it was there before, with the same settings."""
+
+    name: str
+    meta: dict[str, Any]
+    already: bool = False
+
+
+def train(
+    home: Home,
+    command: str,
+    resolved: Resolved,
+    *,
+    name: str | None,
+    resume: str | None,
+    argv: list[str],
+    listener: Listener,
+) -> TrainOutcome:
+    """Train what `resolved` says and register it; `listener` hears every log record and each step's progress.
+
+    Stopped (exit 130 or 143) when a signal ended it after a save; UserError for what the user can mend.
+    """
+    found = find_run(home, command, name, resume)
+    if isinstance(found, Checkpoint):
+        check_finished(found, command, resolved)
+        return TrainOutcome(found.name, found.meta, already=True)
+    registry, runs = Registry(home), Runs(home)
+    with stop_on_signals() as stop, ExitStack() as stack:
+        if found is not None:
+            stack.enter_context(found.lock())
+            resolved = adopt_run(home, found, resolved)
+            run_name = found.name
+        else:
+            run_name = stack.enter_context(registry.claim(name))
+        training = Training(home, command, run_name, resolved, argv, listener, stop)
+        training.prepare()
+        run = found or runs.create(run_name, training.header())
+        checkpoint = training.run(run, registry)
+        runs.remove(run_name)
+    return TrainOutcome(checkpoint.name, checkpoint.meta)
+
+
+class Training:
+    """Joins the engine's loop with the run folder, its log and the listener."""
+
+    def __init__(
+        self,
+        home: Home,
+        command: str,
+        name: str,
+        resolved: Resolved,
+        argv: list[str],
+        listener: Listener,
+        stop: StopFlag,
+    ) -> None:
+        self.home, self.command, self.name, self.resolved = home, command, name, resolved
+        self.argv, self.listener, self.stop = argv, listener, stop
+        self.inputs: Inputs
+        self.choice: Choice
+        self.job: Job
+
+    @property
+    def data_set(self) -> DataSet:
+        return self.resolved.data_set
+
+    def warn(self, message: str) -> None:
+        """Tell the listener what is not wrong but worth knowing."""
+        self.listener({"event": "warning", "message": message})
+
+    def prepare(self) -> None:
+        """Read data, encoder and device; every mistake of the user shows before anything is written."""
+        from smartcli.engine.device import choose
+        from smartcli.engine.train import Job
+        from smartcli.metrics import score
+
+        settings = self.resolved.settings
+        self.choice = choose(settings, self.home)
+        if self.choice.warning:
+            self.warn(self.choice.warning)
+        say = lambda text: self.listener({"event": "note", "message": text})  # noqa: E731
+        self.inputs = read_inputs(self.home, self.data_set, settings, say)
+        import torch
+
+        device = torch.device(self.choice.device)
+        self.inputs.model.to(device)
+        self.job = Job(
+            model=self.inputs.model,
+            tasks=self.inputs.trained,
+            table=self.data_set.tasks,
+            settings=settings,
+            train=self.inputs.train,
+            dev=self.inputs.dev,
+            reader=self.inputs.reader,
+            bf16=self.choice.bf16,
+            device=device,
+            score=score,
+        )
+
+    def machine(self) -> dict[str, Any]:
+        """Return what the run ran on."""
+        from smartcli.engine.device import machine
+
+        return machine(self.choice)
+
+    def header(self) -> dict[str, Any]:
+        """Return what a run stores about itself."""
+        return {
+            "command": self.command,
+            "argv": self.argv,
+            "settings": self.resolved.settings.to_json(),
+            "data": {"name": self.data_set.name, "fingerprint": self.data_set.fingerprint},
+            "encoder": self.inputs.source.about,
+            "machine": self.machine(),
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+
+    def run(self, run: Run, registry: Registry) -> Checkpoint:
+        """Train from the run's last save, or from the start, and register the result."""
+        from smartcli.engine.train import Callbacks, Interrupted, train
+
+        snapshot = self._last_save(run)
+        with RunLog(run.log_path, snapshot.position.log_bytes if snapshot is not None else 0) as log:
+
+            def record(event: Mapping[str, Any]) -> None:
+                log.write(event)
+                self.listener(event)
+
+            def save(state: Snapshot) -> None:
+                state.position.log_bytes = log.synced()
+                run.save(state.write, state.position.to_json())
+
+            if snapshot is None:
+                record(self._start_event())
+            else:
+                self.listener(self._start_event())
+                record({"event": "resume", "step": snapshot.position.total, **self.machine()})
+            try:
+                result = train(self.job, Callbacks(record, self.listener, save, self.stop), snapshot)
+            except Interrupted as stopped:
+                raise Stopped(
+                    f"stopped after step {self._step_of(run)}, and saved; go on with: {self._resume_command()}",
+                    self.stop.exit_code,
+                ) from stopped
+            for warning in result.warnings:
+                self.warn(warning)
+            record(self._end_event(result))
+            log.synced()
+        return self._register(result, run, registry)
+
+    def _last_save(self, run: Run) -> Snapshot | None:
+        saved = run.load()
+        if saved is None:
+            return None
+        from smartcli.engine.state import Snapshot
+
+        stored, now = run.header["machine"], self.machine()
+        for key in ("cpu", "torch", "threads", "precision"):
+            if stored.get(key) != now[key]:
+                self.warn(
+                    f"{key} is {now[key]}, but the run started with {stored.get(key)}: it goes on, but its numbers "
+                    "may differ from an uninterrupted run's in the last digits"
+                )
+        return Snapshot.read(*saved)
+
+    def _step_of(self, run: Run) -> int:
+        saved = run.load()
+        return int(saved[1]["total"]) if saved is not None else 0
+
+    def _resume_command(self) -> str:
+        words = ["smart"]
+        if "--home" in self.argv:
+            words += ["--home", str(self.home.root)]
+        return shlex.join([*words, self.command, "--resume", self.name])
+
+    def _start_event(self) -> dict[str, Any]:
+        phases = self.job.phases()
+        epochs = {phase.key: phase.epochs for phase in phases}
+        return {
+            "event": "start",
+            "command": self.command,
+            "name": self.name,
+            "steps": sum(phase.steps for phase in phases),
+            "epochs": phases[0].epochs if len(phases) == 1 else epochs,
+            "settings": self.resolved.settings.to_json(),
+            "data": {"name": self.data_set.name, "fingerprint": self.data_set.fingerprint},
+            "encoder": self.inputs.source.about,
+            **self.machine(),
+        }
+
+    def _end_event(self, result: Result) -> dict[str, Any]:
+        at = result.position
+        return {
+            "event": "end",
+            "step": at.total,
+            "seconds": at.seconds,
+            "examples": at.examples,
+            "tokens": at.tokens,
+            "truncated": at.truncated,
+            "bad_steps": at.bad_steps,
+            "best_epoch": result.best_epoch,
+            "peak_memory": result.peak_memory,
+        }
+
+    def _register(self, result: Result, run: Run, registry: Registry) -> Checkpoint:
+        meta = describe(
+            self.name,
+            self.command,
+            self.argv,
+            self.resolved.settings,
+            self.data_set,
+            self.inputs,
+            result,
+            self.machine(),
+        )
+        predictions = predictions_of(self.data_set, "dev", result.outputs)
+        if not predictions:
+            raise SmartCliError(f'the data set "{self.data_set.name}" has no dev rows for the tasks that were trained')
+        return register(registry, meta, self.inputs, predictions, run.log_path)
