@@ -151,6 +151,16 @@ class Registry:
                 DISK.remove_tree(temp)
         return freed
 
+    def removal_order(self, names: Sequence[str]) -> list[str]:
+        """Return `names` so that a checkpoint stands before those that its lineage names."""
+        named = {name: {other for other, _ in references(_peek(self.home.checkpoints / name / META))} for name in names}
+        ordered: list[str] = []
+        while len(ordered) < len(named):
+            left = [name for name in named if name not in ordered]
+            free = [name for name in left if not any(name in named[other] for other in left if other != name)]
+            ordered += free or left
+        return ordered
+
     def dependents(self, name: str) -> list[str]:
         """Return the checkpoints whose lineage names this one, and runs in progress that started from it."""
         mine = _manifest_hash(self.home.checkpoints / name)

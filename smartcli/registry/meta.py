@@ -46,6 +46,8 @@ def check_meta(meta: dict[str, Any], name: str) -> None:
     for key, types in _TYPES.items():
         if key in meta and (not isinstance(meta[key], types) or isinstance(meta[key], bool)):
             raise SmartCliError(f'"{key}" must be {" or ".join(t.__name__ for t in types)}, found {meta[key]!r:.60}')
+    if not isinstance(meta["data"].get("fingerprint"), str):
+        raise SmartCliError('"data" must hold the data set\'s "fingerprint"')
     lineage = meta["lineage"]
     if not isinstance(lineage.get("members", []), list):
         raise SmartCliError('"lineage" must hold a list of "members"')

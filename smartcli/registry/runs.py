@@ -16,7 +16,15 @@ from smartcli.home import Home
 from smartcli.processes import Process
 from smartcli.registry.commit import Fill, commit_folder
 from smartcli.registry.locks import hold, owner_of
-from smartcli.registry.manifest import SMALL, Damaged, read_manifest, read_sealed, read_verified, verify_file
+from smartcli.registry.manifest import (
+    SMALL,
+    Damaged,
+    parse_manifest,
+    read_manifest,
+    read_sealed,
+    read_verified,
+    verify_file,
+)
 from smartcli.registry.names import check_name, is_name, natural_order
 from smartcli.strictjson import canonical_json, parse_object
 
@@ -89,6 +97,14 @@ class Run:
                     DISK.remove_tree(target)
                 raise
             self._tidy()
+
+    def position(self) -> dict[str, Any] | None:
+        """Return the position of the last state without verifying its tensors; None when none was saved."""
+        current = self._current()
+        if current is None:
+            return None
+        manifest = parse_manifest(self.folder / current)
+        return parse_object(read_verified(self.folder / current, POSITION, manifest, SMALL), POSITION)
 
     def load(self) -> tuple[Path, dict[str, Any]] | None:
         """Return folder and position of the last whole state, every byte verified; None when none was saved."""
@@ -170,14 +186,18 @@ class Runs:
         """Return whether a run of this name is in progress or interrupted."""
         return is_name(name) and name in self.names()
 
-    def open(self, name: str) -> Run:
-        """Return the run, its header verified; UserError when there is none."""
+    def find(self, name: str) -> Run:
+        """Return the run, damaged or not; UserError when there is none."""
         check_name(name, "run name")
         if not os.path.lexists(self.home.runs / name):
             known = self.names()
             there = "`smart runs list` shows those there are" if known else "no run is interrupted"
             raise UserError(f'there is no run "{name}"{suggest(name, known)}; {there}')
-        run = Run(self.home, name)
+        return Run(self.home, name)
+
+    def open(self, name: str) -> Run:
+        """Return the run, its header verified; UserError when there is none."""
+        run = self.find(name)
         run.header  # noqa: B018  read for its checks
         return run
 
@@ -186,8 +206,7 @@ class Runs:
         check_name(name, "run name")
         run = Run(self.home, name)
         with hold(self.home, name):
-            if not os.path.lexists(run.folder):
-                self.open(name)
+            self.find(name)
             freed = run.size
             remove_folder(run.folder)
         return freed
