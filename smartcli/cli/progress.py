@@ -38,7 +38,7 @@ class TrainingView:
         self.quiet = quiet
         self.live = console.is_terminal and not console.is_dumb_terminal and not quiet
         self.steps: int | None = None
-        self.epochs: int | None = None
+        self.epochs: Any = None
         self._first: tuple[int, float, int] | None = None
         self._rate = 0.0
         self._left: float | None = None
@@ -65,7 +65,7 @@ class TrainingView:
 
     def record(self, event: Mapping[str, Any]) -> None:
         """Take one record; unknown events are ignored, so that the log may grow."""
-        if self.quiet:
+        if self.quiet and event.get("event") != "warning":
             return
         handler = getattr(self, f"_on_{event.get('event')}", None)
         if handler is not None:
@@ -77,12 +77,10 @@ class TrainingView:
     def _on_start(self, event: Mapping[str, Any]) -> None:
         self.steps, self.epochs, self._first = event.get("steps"), event.get("epochs"), None
         self._printed = float("-inf")
-        phase = f"{event['phase']}: " if event.get("phase") else ""
-        total = f"{self.steps} steps" if self.steps else "training"
-        about = [f"{phase}{total}"]
-        about += [f"{self.epochs} epoch{'s' if self.epochs != 1 else ''}"] if isinstance(self.epochs, int) else []
-        about += [str(event[key]) for key in ("device", "precision", "precision_reason", "why") if event.get(key)]
-        self._say(", ".join(about))
+        about = [f"{self.steps} steps" if self.steps else "training", _epochs(self.epochs)]
+        reason = f" ({event['precision_reason']})" if event.get("precision_reason") else ""
+        about += [f"{event['precision']}{reason}"] if event.get("precision") else []
+        self._say(", ".join(part for part in about if part))
         if self._progress is not None:
             if self._bar is not None:
                 self._progress.remove_task(self._bar)
@@ -114,7 +112,7 @@ class TrainingView:
     def _where(self, event: Mapping[str, Any]) -> str:
         total = f"/{self.steps}" if self.steps else ""
         epochs = f"/{self.epochs}" if isinstance(self.epochs, int) else ""
-        return f"epoch {event.get('epoch')}{epochs}, step {event['step']}{total}"
+        return f"{_phase(event)}epoch {event.get('epoch')}{epochs}, step {event['step']}{total}"
 
     def _note(self, event: Mapping[str, Any]) -> str:
         parts = [f"{self._rate:.0f} examples/s"] if self._rate else []
@@ -132,7 +130,10 @@ class TrainingView:
         ]
         overall = f", overall {_score(event['overall'])}" if event.get("overall") is not None else ""
         best = " (best so far)" if event.get("best") is True else ""
-        self._say(f"dev after epoch {event.get('epoch')}: {', '.join(scores)}{overall}{best}")
+        self._say(f"{_phase(event)}dev after epoch {event.get('epoch')}: {', '.join(scores)}{overall}{best}")
+
+    def _on_note(self, event: Mapping[str, Any]) -> None:
+        self._say(str(event.get("message")))
 
     def _on_warning(self, event: Mapping[str, Any]) -> None:
         self.console.print(f"warning: {event.get('message')}", style="yellow", markup=False, highlight=False)
@@ -143,7 +144,18 @@ class TrainingView:
             self._say(f"trained in {clock(float(event['seconds']))}{rate}")
 
 
-_NO_TASK = frozenset({"event", "epoch", "step", "seconds", "overall", "best", "train", "phase", "examples", "tokens"})
+_NO_TASK = frozenset({"event", "epoch", "step", "seconds", "overall", "best", "train", "phase", "conflicts"})
+
+
+def _phase(event: Mapping[str, Any]) -> str:
+    """Return the name of the phase of a sequential run, which trains one task after the other."""
+    return f"{event['phase']}: " if event.get("phase") else ""
+
+
+def _epochs(epochs: Any) -> str:
+    if isinstance(epochs, Mapping):
+        return "epochs " + ", ".join(f"{phase} {count}" for phase, count in epochs.items())
+    return f"{epochs} epoch{'' if epochs == 1 else 's'}" if epochs else ""
 
 
 def _is_score(value: Any) -> bool:

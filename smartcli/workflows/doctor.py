@@ -91,18 +91,27 @@ def _memory(facts: list[tuple[str, str]], problems: list[Problem]) -> None:
 
 
 def _device(home: Home, probe: bool, facts: list[tuple[str, str]], problems: list[Problem]) -> None:
-    """Add what the engine says of device and precision; it is asked last, since it imports torch."""
+    """Add device and precision with the reason, which need torch; `probe` times bf16 again first."""
     try:
-        from smartcli.engine.device import describe
+        from smartcli.engine import device
     except ImportError as error:
         problems.append(Problem(f"torch cannot be imported ({error})", "pip install torch", serious=True))
         return
-    found = describe(home, probe=probe)
-    for name, value in found.items():
-        if name == "problems":
-            problems += [Problem(entry["what"], entry["remedy"]) for entry in value]
-        else:
-            facts.append((name.replace("_", " "), str(value)))
+    try:
+        if probe:
+            measured = device.probe(home, again=True)
+            facts.append(("bf16 against fp32", f"{measured['ratio']:g} x as fast in a matrix multiply"))
+        found = device.describe(home)
+    except SmartCliError as error:
+        problems.append(Problem(f"device and precision are not known: {error}", "mend that first", serious=True))
+        return
+    facts.append(("device", str(found["gpu"] or found["cpu"]) if found["device"] == "cuda" else f"cpu: {found['cpu']}"))
+    facts.append(("precision", f"{found['precision']}: {found['reason']}"))
+    facts.append(("threads", str(found["threads"])))
+    if found["mps"]:
+        problems.append(Problem("MPS (Apple's GPU) is not supported", "nothing to do: training uses the CPU"))
+    if found["gpu"] and found["device"] != "cuda":
+        problems.append(Problem(f"{found['gpu']} is not used", "install a build of torch for it"))
 
 
 def _home(home: Home, facts: list[tuple[str, str]], problems: list[Problem]) -> None:

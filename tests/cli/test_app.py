@@ -1,0 +1,169 @@
+"""Errors are one message on stderr and an exit code; every command helps itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from smartcli import __version__
+from smartcli.cli.app import COMMANDS, build_app, command_tree
+from smartcli.cli.group import FriendlyGroup
+from smartcli.errors import SmartCliError, Stopped, UserError
+
+Smart = Callable[..., Result]
+
+
+def every_command(command: Any, path: str = "smart") -> Iterator[tuple[str, Any]]:
+    yield path, command
+    for name, child in getattr(command, "commands", {}).items():
+        yield from every_command(child, f"{path} {name}")
+
+
+TREE = dict(every_command(command_tree()))
+GROUPS = {path for path, command in TREE.items() if hasattr(command, "commands")}
+
+
+def test_every_command_of_the_table_is_there() -> None:
+    assert {f"smart {entry.name}" for entry in COMMANDS} <= set(TREE)
+
+
+@pytest.mark.parametrize("path", sorted(set(TREE) - (GROUPS - {"smart"})))
+def test_every_command_has_help_with_an_example(path: str) -> None:
+    assert f"Example: {path.split()[0]} " in (TREE[path].help or "")
+
+
+@pytest.mark.parametrize("path", sorted(TREE))
+def test_every_option_is_explained(path: str) -> None:
+    unexplained = [p.name for p in TREE[path].params if not getattr(p, "help", None)]
+    assert unexplained == []
+
+
+def failing(error: BaseException) -> Result:
+    """Run an application whose one command raises `error`."""
+    app = typer.Typer(cls=FriendlyGroup, pretty_exceptions_enable=False)
+
+    @app.callback()
+    def start(debug: bool = False) -> None:
+        """Nothing."""
+
+    @app.command()
+    def work() -> None:
+        raise error
+
+    return CliRunner().invoke(app, ["work"])
+
+
+CODES: list[tuple[BaseException, int, str]] = [
+    (UserError("label 7 is too high"), 2, "error: label 7 is too high\n"),
+    (SmartCliError("disk full"), 1, "error: disk full\n"),
+    (
+        Stopped("stopped; go on with smart finetune --resume a", 143),
+        143,
+        "stopped; go on with smart finetune --resume a\n",
+    ),
+    (KeyboardInterrupt(), 130, ""),
+    (typer.Exit(3), 3, ""),
+    (ValueError("x [bold] y"), 1, "error: unexpected ValueError: x [bold] y; run the same command with --debug"),
+    (MemoryError(), 1, "error: out of memory"),
+]
+
+
+@pytest.mark.parametrize(("error", "code", "message"), CODES, ids=lambda value: type(value).__name__)
+def test_an_error_is_one_message_and_a_code(error: BaseException, code: int, message: str) -> None:
+    result = failing(error)
+    assert result.exit_code == code
+    assert result.stdout == ""
+    assert result.stderr.startswith(message)
+    assert "Traceback" not in result.stderr
+
+
+def test_debug_shows_where_an_error_comes_from(smart: Smart) -> None:
+    quiet, loud = smart("finetune"), smart("finetune", "--debug")
+    assert "Traceback" not in quiet.stderr
+    assert "Traceback" in loud.stderr
+    assert (quiet.exit_code, loud.exit_code) == (2, 2)
+    assert loud.stderr.splitlines()[-1] == quiet.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("finetun", "No such command 'finetun'. Did you mean 'finetune'?"),
+        ("finetune --lamda 5", 'smart finetune has no option --lamda; did you mean "--lambda"?'),
+        ("finetune --lambda", "Option '--lambda' requires an argument"),
+        ("finetune surplus", "Got unexpected extra argument"),
+        ("--home", "requires an argument"),
+    ],
+)
+def test_a_mistyped_command_line_gets_a_hint(smart: Smart, typed: str, message: str) -> None:
+    result = smart(*typed.split())
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert message in result.stderr
+    assert "--help" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_warning_is_a_line_on_stderr_without_a_file_name() -> None:
+    app = typer.Typer(cls=FriendlyGroup)
+
+    @app.callback()
+    def start() -> None:
+        """Nothing."""
+
+    @app.command()
+    def work() -> None:
+        warnings.warn("a [red] constant prediction", stacklevel=1)
+
+    result = CliRunner().invoke(app, ["work"])
+    assert (result.exit_code, result.stderr) == (0, "warning: a [red] constant prediction\n")
+
+
+def test_version(smart: Smart) -> None:
+    result = smart("--version")
+    assert (result.exit_code, result.stdout) == (0, f"smartcli {__version__}\n")
+
+
+def test_home_option_goes_over_the_variable(smart: Smart, tmp_path: Path) -> None:
+    (tmp_path / "checkpoints" / "elsewhere").mkdir(parents=True)
+    assert "elsewhere" in smart("--home", tmp_path).stdout
+    assert "elsewhere" not in smart().stdout
+
+
+def test_sigterm_ends_with_143_and_unwinds(tmp_path: Path) -> None:
+    code = (
+        "import sys, time, typer\nfrom smartcli.cli.group import FriendlyGroup\n"
+        "app = typer.Typer(cls=FriendlyGroup)\n"
+        "@app.callback()\ndef start() -> None: ...\n"
+        "@app.command()\ndef work() -> None:\n"
+        "    try:\n        print('ready', flush=True); time.sleep(30)\n"
+        "    finally:\n        print('unwound', flush=True)\n"
+        "typer.main.get_command(app).main(['work'])\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() == "unwound\n"
+        assert process.wait(timeout=10) == 143
+
+
+def test_a_closed_pipe_is_no_error_message(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m smartcli finetune --help | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert "Traceback" not in done.stderr
+    assert "error" not in done.stderr
+
+
+def test_the_application_can_be_built_twice() -> None:
+    assert build_app() is not build_app()
