@@ -99,7 +99,9 @@ def test_model_type_missing_names_key_and_supported_types() -> None:
 
 @pytest.mark.parametrize("found", ["deberta-v2", "bart", 3, "Bert"])
 def test_other_types_are_refused_with_the_supported_ones(found: Any) -> None:
-    with pytest.raises(UserError, match='"model_type" is .*supported types are bert, mpnet, roberta, distilbert, elec'):
+    with pytest.raises(
+        UserError, match=r'"model_type" is .*supported types are bert, mpnet, roberta, distilbert, elec'
+    ):
         parse_spec(changed(model_type=found), "config.json")
 
 

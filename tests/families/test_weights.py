@@ -58,9 +58,10 @@ def test_names_of_2018_with_gamma_and_beta(folder: Path) -> None:
     ]
     assert "bert.encoder.layer.1.output.LayerNorm.gamma" in old
     found = map_weights(spec, old, "file")
-    assert found.by_canonical["encoder.layer.1.output.LayerNorm.weight"] == old[
-        old.index("bert.encoder.layer.1.output.LayerNorm.gamma")
-    ]
+    assert (
+        found.by_canonical["encoder.layer.1.output.LayerNorm.weight"]
+        == old[old.index("bert.encoder.layer.1.output.LayerNorm.gamma")]
+    )
     with pytest.raises(UserError, match=r'both "bert.*gamma" and "bert.*weight" hold one parameter'):
         map_weights(spec, [*old, "bert.embeddings.LayerNorm.weight"], "file")
 
