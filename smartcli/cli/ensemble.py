@@ -1,0 +1,59 @@
+"""`smart ensemble`: combine checkpoints."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from smartcli.cli import complete
+from smartcli.cli.state import state_of
+
+
+def ensemble(
+    ctx: typer.Context,
+    checkpoints: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CKPT...",
+            help="Members: names, ckpt1..ckpt5 or 'sweep-*'; all trained on the same data.",
+            autocompletion=complete.checkpoints,
+        ),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Its name (default: the next ckptN).", show_default=False),
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            "--top",
+            metavar="N",
+            help="Take the best N of the checkpoints only: chosen on one half of dev, reported on the other.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
+) -> None:
+    """Combine checkpoints and register the result, which evaluate, predict and report take like any other.
+
+    Classes: the members' most frequent prediction, a tie going to the highest mean probability among the
+    tied. Scores: the median. Members and ensemble are printed in one table.
+
+    Example: smart ensemble ckpt1..ckpt5 --name five
+    """
+    from smartcli.report.tables import print_table
+    from smartcli.workflows.ensemble import ensemble as combine
+
+    state = state_of(ctx)
+    outcome = combine(state.home, checkpoints, name=name, top=top, argv=["smart", *sys.argv[1:]])
+    for note in outcome.table.notes:
+        state.warn(note)
+    if as_json:
+        typer.echo(json.dumps(outcome.to_json(), ensure_ascii=False, indent=2))
+    else:
+        print_table(state.out, outcome.table.to_rich())
+    registered = outcome.checkpoint.name
+    state.say(f"registered as {registered}; next: smart evaluate, or smart predict {registered} --submission DIR")

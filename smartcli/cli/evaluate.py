@@ -1,0 +1,77 @@
+"""`smart evaluate`: the table of scores."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smartcli.cli import complete
+from smartcli.cli.state import state_of
+
+Checkpoints = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[CKPT]...",
+        help="Checkpoints: names, ckpt1..ckpt5 or 'sweep-*' (default: all that were trained on the data set).",
+        autocompletion=complete.checkpoints,
+        show_default=False,
+    ),
+]
+Csv = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write the table as CSV (-: to stdout).")]
+SafeCsv = Annotated[
+    bool, typer.Option("--safe-csv", help="In CSV put ' before text that a spreadsheet would run as a formula.")
+]
+
+
+def evaluate(
+    ctx: typer.Context,
+    checkpoints: Checkpoints = None,
+    split: Annotated[str, typer.Option("--split", metavar="dev|test", help="Which labelled rows to score.")] = "dev",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="NAME",
+            help="Score on this data set; other than the training data it runs the models (default: their own).",
+            autocompletion=complete.data_sets,
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
+    csv: Csv = None,
+    safe_csv: SafeCsv = False,
+    paper: Annotated[bool, typer.Option("--paper", help="Add the paper's rows, as far as they are known.")] = False,
+) -> None:
+    """Score checkpoints and print one row each: a column per task's metric, and overall.
+
+    Overall is the mean of the tasks' metrics, a correlation r counting as (r + 1)/2. Dev scores come from
+    predictions that are stored with each checkpoint; other splits and data sets run the model once.
+
+    Example: smart evaluate ckpt1..ckpt3 --csv scores.csv
+    """
+    from smartcli.report.tables import print_table
+    from smartcli.workflows.evaluate import check_csv, write_csv
+    from smartcli.workflows.evaluate import evaluate as score
+
+    state = state_of(ctx)
+    if safe_csv and csv is None:
+        state.warn("--safe-csv has no effect without --csv")
+    if csv is not None:
+        check_csv(csv, as_json=as_json)
+    table = score(state.home, checkpoints or (), split=split, data=data, paper=paper, say=state.say)
+    for note in table.notes:
+        state.warn(note)
+    to_stdout = csv == Path("-")
+    if csv is not None and not to_stdout:
+        write_csv(table, csv, safe=safe_csv)
+        state.say(f"wrote {csv}")
+    if as_json:
+        typer.echo(json.dumps(table.to_json(), ensure_ascii=False, indent=2))
+    elif to_stdout:
+        sys.stdout.write(table.to_csv(safe=safe_csv))
+    else:
+        print_table(state.out, table.to_rich())

@@ -1,0 +1,140 @@
+"""`smart predict`: label new rows, or write the course's submission files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smartcli.cli import complete
+from smartcli.cli.state import CliState, state_of
+from smartcli.errors import UserError
+
+_ROWS, _COURSE = "New rows", "Course submission"
+
+
+def predict(
+    ctx: typer.Context,
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CKPT", help="Checkpoint or ensemble.", autocompletion=complete.checkpoints)
+    ],
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            metavar="T",
+            help="Task to predict (default: the only one that the checkpoint has).",
+            autocompletion=complete.task,
+            rich_help_panel=_ROWS,
+            show_default=False,
+        ),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="csv, tsv, jsonl or parquet with the task's text columns by name; - is stdin.",
+            rich_help_panel=_ROWS,
+            show_default=False,
+        ),
+    ] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="csv, tsv, jsonl or parquet, as its extension says; - is stdout (the default).",
+            rich_help_panel=_ROWS,
+            show_default=False,
+        ),
+    ] = None,
+    safe_csv: Annotated[
+        bool,
+        typer.Option(
+            "--safe-csv",
+            help="In CSV put ' before text that a spreadsheet would run as a formula.",
+            rich_help_panel=_ROWS,
+        ),
+    ] = False,
+    submission: Annotated[
+        Path | None,
+        typer.Option(
+            "--submission",
+            metavar="DIR",
+            help="Write the six CS224N submission files into this folder instead.",
+            rich_help_panel=_COURSE,
+            show_default=False,
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="dev|test|both",
+            help="Which submission files to write (default: both).",
+            rich_help_panel=_COURSE,
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="NAME",
+            help="Data set to write the submission for (default: the checkpoint's own).",
+            autocompletion=complete.data_sets,
+            rich_help_panel=_COURSE,
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Label the rows of a file, or write the course's submission files.
+
+    The output has the input's columns, then `prediction` (class number or score) and, for classes,
+    `probability`, that of the predicted class. It appears whole or not at all.
+
+    Example: smart predict ckpt1 --task sts --input pairs.csv --output scored.csv
+    """
+    state = state_of(ctx)
+    rows = {"--task": task, "--input": source, "--output": target, "--safe-csv": safe_csv or None}
+    course = {"--split": split, "--data": data}
+    if submission is not None:
+        _refuse(rows, "--submission writes files of its own")
+        _write_submission(state, checkpoint, submission, split or "both", data)
+        return
+    _refuse(course, "it belongs to --submission")
+    if source is None:
+        raise UserError("--input FILE (- is stdin) or --submission DIR is needed; found neither")
+    from smartcli.workflows.predict import STREAM, predict_file
+
+    done = predict_file(
+        state.home, checkpoint, task, source, target or STREAM, sys.stdin.buffer, safe=safe_csv, say=state.say
+    )
+    if done.content:
+        sys.stdout.buffer.write(done.content)
+        sys.stdout.buffer.flush()
+    else:
+        state.say(f"wrote {done.rows:,} rows to {target}")
+
+
+def _refuse(given: Mapping[str, object], reason: str) -> None:
+    for option, value in given.items():
+        if value is not None:
+            raise UserError(f"{option} has no place here: {reason}; leave it out")
+
+
+def _write_submission(state: CliState, checkpoint: str, folder: Path, split: str, data: str | None) -> None:
+    from smartcli.workflows.submission import write_submission
+
+    done = write_submission(state.home, checkpoint, folder, split=split, data=data, say=state.say)
+    for file, count in done.files.items():
+        state.say(f"wrote {folder / file}: {count:,} rows")
+    if done.left_out:
+        count = len(done.left_out)
+        state.warn(f"{count} dev {'row' if count == 1 else 'rows'} that prepare skipped, left out of the files:")
+        for line in done.left_out:
+            state.warn(f"  {line}")

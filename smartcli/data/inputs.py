@@ -1,0 +1,111 @@
+"""Rows to label, from a file or a stream: every column kept, the task's texts checked."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from smartcli.data.readers import FORMATS, Problems, RawTable, open_stream, open_table
+from smartcli.data.readers.columns import Wanted
+from smartcli.errors import UserError
+from smartcli.tasks import Task
+
+STREAM = "-"
+"""The name of stdin and stdout in options."""
+ADDED = ("prediction", "probability")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Rows to label: `columns` and `rows` as they came, `texts` one or two a row; `kind` is csv, jsonl or parquet."""
+
+    name: str
+    kind: str
+    columns: tuple[str, ...]
+    rows: list[Sequence[Any]]
+    """Cells in the order of `columns`; for jsonl each row is the object itself, in a list of one."""
+    texts: list[tuple[str, ...]]
+    delimiter: str = ","
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+def read_inputs(source: Path | bytes, task: Task) -> Inputs:
+    """Read rows for a task from a file, or from the bytes of stdin, whose format is seen from its start.
+
+    Every row must have the task's texts: a UserError lists the `file:line` of those that have not, as of
+    any other fault. A column called like one that will be added is refused.
+    """
+    name = "stdin" if isinstance(source, bytes) else str(source)
+    kind = _kind_of(source) if isinstance(source, bytes) else FORMATS.get(source.suffix.lower(), "")
+    problems = Problems()
+    if isinstance(source, bytes):
+        table = open_stream(io.BytesIO(source), name, kind, Wanted(task.text, everything=kind == "csv"), problems)
+        inputs = _read(table, kind, task, problems, source)
+    else:
+        with open_table(source, task.text, problems=problems, everything=kind == "csv") as table:
+            inputs = _read(table, kind, task, problems, source)
+    problems.raise_if_any()
+    if not inputs.rows:
+        raise UserError(f"{name}: a header but no rows; expected rows to label")
+    for column in ADDED:
+        taken = [row[0] for row in inputs.rows if column in row[0]] if kind == "jsonl" else column in inputs.columns
+        if taken:
+            raise UserError(f'{name}: has a column "{column}" already, which would be added; rename or remove it')
+    return inputs
+
+
+def _kind_of(raw: bytes) -> str:
+    if raw.startswith(b"PAR1"):
+        return "parquet"
+    return "jsonl" if raw[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") else "csv"
+
+
+def _read(table: RawTable, kind: str, task: Task, problems: Problems, source: Path | bytes) -> Inputs:
+    at = [table.columns.index(column) for column in task.text]
+    lines: list[int] = []
+    rows: list[Sequence[Any]] = []
+    texts: list[tuple[str, ...]] = []
+    for line, cells in table.rows:
+        found = _texts(table.name, line, [cells[i] for i in at], task, problems)
+        if found:
+            texts.append(found)
+            lines.append(line)
+            if kind == "csv":
+                rows.append(cells)
+    columns = table.header
+    if kind == "jsonl":
+        rows, columns = _objects(source, lines)
+    elif kind == "parquet":
+        columns, rows = _parquet(source)
+    return Inputs(table.name, kind, columns, rows, texts, table.delimiter or ",")
+
+
+def _texts(name: str, line: int, cells: Sequence[Any], task: Task, problems: Problems) -> tuple[str, ...]:
+    for column, cell in zip(task.text, cells, strict=True):
+        if cell is None or (isinstance(cell, str) and not cell.strip()):
+            problems.add(f'{name}:{line}: no text in "{column}"; expected a sentence in every row')
+            return ()
+        if isinstance(cell, bool):
+            problems.add(f'{name}:{line}: "{column}" is {cell!r}; expected a sentence')
+            return ()
+    return tuple(str(cell) for cell in cells)
+
+
+def _objects(source: Path | bytes, lines: Iterable[int]) -> tuple[list[Sequence[Any]], tuple[str, ...]]:
+    """Return the objects on the given lines whole, nested values too, and all their keys in order."""
+    raw = (source if isinstance(source, bytes) else source.read_bytes()).removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    objects = [json.loads(raw[line - 1]) for line in lines]
+    return [[found] for found in objects], tuple(dict.fromkeys(key for found in objects for key in found))
+
+
+def _parquet(source: Path | bytes) -> tuple[tuple[str, ...], list[Sequence[Any]]]:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(io.BytesIO(source) if isinstance(source, bytes) else source)
+    return tuple(table.column_names), list(zip(*(column.to_pylist() for column in table.columns), strict=True))

@@ -1,0 +1,113 @@
+"""Labelled rows as a file: the input's columns, then the prediction, and for classes its probability."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from smartcli.data.inputs import ADDED, Inputs
+from smartcli.data.predictions import TaskPredictions
+from smartcli.data.safe_csv import csv_text
+from smartcli.errors import UserError
+
+SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+
+
+def output_format(path: Path | None, inputs: Inputs) -> str:
+    """Return csv, tsv, jsonl or parquet: as the extension says, or for stdout (None) as the input is."""
+    if path is None:
+        if inputs.kind == "csv":
+            return "tsv" if inputs.delimiter == "\t" else "csv"
+        return "csv" if inputs.kind == "parquet" else inputs.kind
+    return format_of(path)
+
+
+def format_of(path: Path) -> str:
+    """Return the format that a file's extension stands for; a UserError lists the known ones."""
+    kind = SUFFIXES.get(path.suffix.lower())
+    if kind is None:
+        raise UserError(
+            f"--output {path}: unknown kind of file; expected one of {', '.join(SUFFIXES)}, or - for stdout"
+        )
+    return kind
+
+
+def render(inputs: Inputs, found: TaskPredictions, kind: str, *, safe: bool = False) -> bytes:
+    """Return the labelled rows in a format; `safe` guards CSV and TSV cells against spreadsheets.
+
+    `prediction` is the class number or the score, `probability` that of the predicted class.
+    """
+    added = _added(found)
+    names = ADDED[: len(added)]
+    extra = list(zip(*added, strict=True))
+    if kind in ("csv", "tsv"):
+        lines: list[Sequence[Any]] = [[*inputs.columns, *names]]
+        lines += [[*map(_cell, row), *more] for row, more in zip(_rows(inputs), extra, strict=True)]
+        return csv_text(lines, delimiter="\t" if kind == "tsv" else ",", safe=safe).encode("utf-8", "replace")
+    if kind == "jsonl":
+        objects = (
+            {**row, **dict(zip(names, more, strict=True))} for row, more in zip(_objects(inputs), extra, strict=True)
+        )
+        return "".join(json.dumps(found, ensure_ascii=False, default=str) + "\n" for found in objects).encode("utf-8")
+    return _parquet(inputs, names, added)
+
+
+def _added(found: TaskPredictions) -> list[list[Any]]:
+    if found.probabilities is None:
+        return [found.predictions.astype(np.float64).tolist()]
+    classes = found.predictions.astype(np.int64)
+    shares = found.probabilities
+    if shares.shape[1] == 1:
+        shares = np.concatenate([1 - shares, shares], axis=1)
+    return [classes.tolist(), shares[np.arange(len(classes)), classes].astype(np.float64).tolist()]
+
+
+def _rows(inputs: Inputs) -> list[Sequence[Any]]:
+    if inputs.kind != "jsonl":
+        return inputs.rows
+    return [[row[0].get(column) for column in inputs.columns] for row in inputs.rows]
+
+
+def _objects(inputs: Inputs) -> list[dict[str, Any]]:
+    if inputs.kind == "jsonl":
+        return [row[0] for row in inputs.rows]
+    keys = distinct(inputs.columns)
+    return [dict(zip(keys, row, strict=True)) for row in inputs.rows]
+
+
+def distinct(columns: Sequence[str]) -> list[str]:
+    """Return column names that differ: index columns may repeat in CSV, keys of an object may not."""
+    seen: set[str] = set()
+    names = []
+    for column in columns:
+        name, number = column, 2
+        while name in seen:
+            name, number = f"{column}_{number}", number + 1
+        seen.add(name)
+        names.append(name)
+    return names
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | list | bool) else value
+
+
+def _parquet(inputs: Inputs, names: Sequence[str], added: Sequence[Sequence[Any]]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: list[Sequence[Any]] = list(zip(*_rows(inputs), strict=True))
+    try:
+        arrays = [pa.array(list(column)) for column in (*columns, *added)]
+    except pa.ArrowException as error:
+        raise UserError(
+            f"{inputs.name}: a column holds values of several types, which parquet cannot: {error}"
+        ) from None
+    sink = io.BytesIO()
+    pq.write_table(pa.table(arrays, names=[*distinct(inputs.columns), *names]), sink)
+    return sink.getvalue()

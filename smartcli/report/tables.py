@@ -1,0 +1,152 @@
+"""The table of scores, as the terminal, a CSV file and JSON show it; and text of data made safe to print."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from smartcli.data.safe_csv import csv_text
+from smartcli.metrics import Score
+from smartcli.tasks import Task
+from smartcli.visible import visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+ABSENT = "–"
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One line of the table: what was scored, how it was made, a score a task."""
+
+    checkpoint: str
+    kind: str
+    method: str
+    lam: float | Mapping[str, float] | None
+    dropout: float | None
+    seed: int | None
+    scores: Mapping[str, Score | None]
+    overall: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "checkpoint": self.checkpoint,
+            "kind": self.kind,
+            "method": self.method,
+            "lambda": dict(self.lam) if isinstance(self.lam, Mapping) else self.lam,
+            "dropout": self.dropout,
+            "seed": self.seed,
+            **{task: None if score is None else score.to_json() for task, score in self.scores.items()},
+            "overall": self.overall,
+        }
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Rows scored on one split of one data set; `title` is how people name the data."""
+
+    data: str
+    fingerprint: str
+    title: str
+    split: str
+    tasks: Sequence[Task]
+    rows: Sequence[ScoreRow]
+    notes: Sequence[str] = field(default=())
+    """What a reader must know beside the numbers: undefined scores, members chosen on this split."""
+    part: str = ""
+    """Which rows of the split these are, where not all."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return {
+            "data": {"name": self.data, "fingerprint": self.fingerprint},
+            "split": self.split,
+            "rows": [row.to_json() for row in self.rows],
+        }
+
+    def to_csv(self, *, safe: bool = False) -> str:
+        """Return a line a row: `<task>_<metric>` and `<task>_n` for every task; empty where there is none."""
+        header = ["checkpoint", "kind", "method", "lambda", "dropout", "seed"]
+        for task in self.tasks:
+            header += [f"{task.name}_{task.metric}", f"{task.name}_n"]
+        lines: list[list[Any]] = [[*header, "overall"]]
+        for row in self.rows:
+            line: list[Any] = [row.checkpoint, row.kind, row.method, lambda_text(row.lam), row.dropout, row.seed]
+            for task in self.tasks:
+                score = row.scores.get(task.name)
+                line += [None, None] if score is None else [score.value, score.n]
+            lines.append([*line, row.overall])
+        return csv_text(lines, safe=safe)
+
+    def to_rich(self) -> Table:
+        """Return the table for a terminal; the best overall score is bold."""
+        from rich import box
+        from rich.table import Table
+
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left", caption_justify="left")
+        table.title = plain(f"{self.part or self.split} of {self.title}")
+        table.caption = plain(self._counts())
+        for name in ("checkpoint", "method"):
+            table.add_column(name, overflow="fold")
+        for name in ("λ", "dropout", "seed"):
+            table.add_column(name, justify="right")
+        for task in self.tasks:
+            table.add_column(plain(f"{task.name}\n{task.metric}"), justify="right", no_wrap=True)
+        table.add_column("overall", justify="right", no_wrap=True)
+        best = max((row.overall for row in self.rows if row.overall is not None and row.kind != "paper"), default=None)
+        for row in self.rows:
+            cells = [row.checkpoint, row.method, lambda_text(row.lam) or ABSENT, number(row.dropout), number(row.seed)]
+            cells += [three(score.value if score else None) for score in (row.scores.get(t.name) for t in self.tasks)]
+            bold = row.overall is not None and row.overall == best and len(self.rows) > 1
+            table.add_row(*map(plain, [*cells, three(row.overall)]), style="bold" if bold else None)
+        return table
+
+    def _counts(self) -> str:
+        parts = []
+        for task in self.tasks:
+            own = [row.scores.get(task.name) for row in self.rows if row.kind != "paper"]
+            counts = sorted({score.n for score in own if score is not None})
+            if counts:
+                parts.append(f"{' or '.join(f'{n:,}' for n in counts)} {task.name}")
+        return f"rows: {', '.join(parts)}" if parts else ""
+
+
+def lambda_text(lam: float | Mapping[str, float] | None) -> str:
+    """Return λ as `--lambda` takes it: `5`, or `sst=1,sts=5`; empty for None."""
+    if lam is None:
+        return ""
+    if isinstance(lam, Mapping):
+        return ",".join(f"{task}={value:g}" for task, value in lam.items())
+    return f"{lam:g}"
+
+
+def number(value: float | None) -> str:
+    """Return a setting as short as it goes, or a dash."""
+    return ABSENT if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def three(value: float | None) -> str:
+    """Return a score with three decimals, or a dash."""
+    return ABSENT if value is None else f"{value:.3f}"
+
+
+def plain(text: str) -> Text:
+    """Return Rich text that shows `text` as it is: no markup, no escape sequence."""
+    from rich.text import Text
+
+    return Text(visible(text))
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Print a table; off a terminal as wide as it needs to be, so that no cell is broken for a reader of lines."""
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        from rich.measure import Measurement
+
+        wide = console.options.update(width=1000, max_width=1000)
+        console.width = max(console.width, Measurement.get(console, wide, table).maximum)
+    console.print(table)
