@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from smartcli.config import Settings
+from smartcli.config import Settings, apply
 from smartcli.data.paper import paper
 from smartcli.data.predictions import Predictions, TaskPredictions, write_predictions
 from smartcli.data.saving import save_rows
@@ -109,6 +109,30 @@ def make_checkpoint(
     meta = make_meta(name, data, heads, **changes)
 
     def fill(folder: Path) -> None:
+        (folder / "smart.json").write_bytes(canonical_json(meta))
+        (folder / "predictions-dev.csv").write_bytes(write_predictions(found))
+
+    registry = Registry(home)
+    with registry.claim(name) as taken:
+        return registry.commit(taken, fill)
+
+
+def make_model(home: Home, name: str, data: DataSet, encoder: Path, *, seed: int = 0, tasks: Any = None) -> Checkpoint:
+    """Register a checkpoint with real weights: a tiny encoder and untrained heads, no step taken."""
+    from smartcli.engine.build import encoder_bytes, head_bytes
+    from smartcli.workflows.inputs import read_inputs
+
+    settings = apply(Settings(), {"encoder": str(encoder), "seed": seed, "tasks": tasks, "max_length": 64}, "test")
+    inputs = read_inputs(home, data, settings, lambda message: None)
+    heads = inputs.model.tasks
+    found = predict(data, tasks=heads.names)
+    meta = make_meta(name, data, heads, settings=settings.to_json(), encoder=inputs.source.about)
+
+    def fill(folder: Path) -> None:
+        (folder / "config.json").write_bytes((encoder / "config.json").read_bytes())
+        (folder / "model.safetensors").write_bytes(encoder_bytes(inputs.model))
+        (folder / "heads.safetensors").write_bytes(head_bytes(inputs.model))
+        (folder / "tokenizer.json").write_text(inputs.source.tokenizer.to_json(), encoding="utf-8")
         (folder / "smart.json").write_bytes(canonical_json(meta))
         (folder / "predictions-dev.csv").write_bytes(write_predictions(found))
 

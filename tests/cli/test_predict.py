@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from smartcli.home import Home
+from tests.hand_made import make_checkpoint, make_data, make_model
+from tests.tiny import make_tiny_encoder
+
+Smart = Callable[..., Result]
+
+PAIRS = 'no,sentence1,note,sentence2\n7,a good film,=1+1,"a, ""great"" film"\n8,the dog runs,x,a cat sits\n'
+
+
+@pytest.fixture
+def model(home: Home, tmp_path: Path) -> str:
+    make_model(home, "ckpt1", make_data(home), make_tiny_encoder(tmp_path / "encoder"))
+    return "ckpt1"
+
+
+def rows_of(text: str, delimiter: str = ",") -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+
+
+def test_every_format_gives_the_inputs_columns_then_prediction_and_probability(
+    model: str, smart: Smart, tmp_path: Path
+) -> None:
+    import pyarrow.parquet as pq
+
+    source = tmp_path / "in.csv"
+    source.write_text(PAIRS)
+    found = {}
+    for suffix in ("csv", "tsv", "jsonl", "parquet"):
+        target = tmp_path / f"out.{suffix}"
+        assert smart("predict", model, "--task", "qqp", "--input", source, "--output", target).exit_code == 0
+        found[suffix] = target
+    lines = rows_of(found["csv"].read_text())
+    assert list(lines[0]) == ["no", "sentence1", "note", "sentence2", "prediction", "probability"]
+    assert [row["sentence2"] for row in lines] == ['a, "great" film', "a cat sits"]
+    for row in lines:
+        assert row["prediction"] in ("0", "1")
+        assert 0.5 <= float(row["probability"]) <= 1
+    assert rows_of(found["tsv"].read_text(), "\t") == lines
+    typed = [dict(row, prediction=int(row["prediction"]), probability=float(row["probability"])) for row in lines]
+    assert [json.loads(line) for line in found["jsonl"].read_text().splitlines()] == typed
+    assert pq.read_table(found["parquet"]).to_pylist() == typed
+
+
+def test_scores_have_no_probability(model: str, smart: Smart) -> None:
+    result = smart("predict", model, "--task", "sts", "--input", "-", "--output", "-", input=PAIRS)
+    assert result.exit_code == 0
+    (first, second) = rows_of(result.stdout)
+    assert list(first) == ["no", "sentence1", "note", "sentence2", "prediction"]
+    assert float(first["prediction"]) != float(second["prediction"])
+
+
+STREAMS = [
+    ("sentence\ta\nthe film is good\t1\n", "sentence\ta\tprediction\tprobability\n"),
+    ("\ufeffsentence,,0\nthe film is good,,7\n", "sentence,,0,prediction,probability\n"),
+]
+
+
+@pytest.mark.parametrize(("given", "header"), STREAMS)
+def test_stdin_to_stdout_keeps_the_delimiter_and_index_columns(
+    model: str, smart: Smart, given: str, header: str
+) -> None:
+    result = smart("predict", model, "--task", "sst", "--input", "-", input=given)
+    assert result.exit_code == 0
+    assert result.stdout.startswith(header)
+    assert result.stdout.count("\n") == 2
+
+
+def test_json_lines_keep_nested_and_late_keys(model: str, smart: Smart) -> None:
+    given = '{"sentence": "a good film", "more": {"deep": [1]}}\n{"sentence": "bad", "late": null}\n'
+    result = smart("predict", model, "--task", "sst", "--input", "-", input=given)
+    first, second = (json.loads(line) for line in result.stdout.splitlines())
+    assert list(first) == ["sentence", "more", "prediction", "probability"]
+    assert first["more"] == {"deep": [1]}
+    assert list(second) == ["sentence", "late", "prediction", "probability"]
+
+
+def test_parquet_goes_in_and_comes_out(model: str, smart: Smart, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"sentence": ["a good film", "bad"], "n": [1, None]}), tmp_path / "in.parquet")
+    out = tmp_path / "out.parquet"
+    assert smart("predict", model, "--task", "sst", "--input", tmp_path / "in.parquet", "--output", out).exit_code == 0
+    table = pq.read_table(out)
+    assert table.column_names == ["sentence", "n", "prediction", "probability"]
+    assert table["n"].to_pylist() == [1, None]
+
+
+def test_a_row_scores_the_same_alone_and_among_others(model: str, smart: Smart) -> None:
+    whole = rows_of(smart("predict", model, "--task", "sts", "--input", "-", input=PAIRS).stdout)
+    lines = PAIRS.splitlines(keepends=True)
+    alone = rows_of(smart("predict", model, "--task", "sts", "--input", "-", input=lines[0] + lines[2]).stdout)
+    assert float(alone[0]["prediction"]) == pytest.approx(float(whole[1]["prediction"]), abs=1e-5)
+
+
+def test_safe_csv_guards_cells_of_the_input_alone(model: str, smart: Smart) -> None:
+    plain = rows_of(smart("predict", model, "--task", "sts", "--input", "-", input=PAIRS).stdout)
+    safe = rows_of(smart("predict", model, "--task", "sts", "--input", "-", "--safe-csv", input=PAIRS).stdout)
+    assert [row["note"] for row in plain] == ["=1+1", "x"]
+    assert [row["note"] for row in safe] == ["'=1+1", "x"]
+    assert [row["prediction"] for row in safe] == [row["prediction"] for row in plain]
+
+
+def test_an_ensemble_predicts_the_median_of_its_members(model: str, home: Home, smart: Smart, tmp_path: Path) -> None:
+    data = make_data(home)
+    for seed in (1, 2):
+        make_model(home, f"ckpt{seed + 1}", data, make_tiny_encoder(tmp_path / f"e{seed}", seed=seed), seed=seed)
+    assert smart("ensemble", "ckpt1..ckpt3", "--name", "all").exit_code == 0
+
+    def scores(name: str) -> list[float]:
+        done = smart("predict", name, "--task", "sts", "--input", "-", input=PAIRS)
+        return [float(row["prediction"]) for row in rows_of(done.stdout)]
+
+    members = [scores(name) for name in ("ckpt1", "ckpt2", "ckpt3")]
+    assert scores("all") == [sorted(column)[1] for column in zip(*members, strict=True)]
+    # a member that is replaced under its name is noticed
+    assert smart("checkpoints", "rm", "ckpt2", "--yes", "--force").exit_code == 0
+    gone = smart("predict", "all", "--task", "sts", "--input", "-", input=PAIRS)
+    assert gone.exit_code == 2
+    assert "all needs its member ckpt2" in gone.stderr
+
+
+BAD = [
+    ("in.csv", "sentence1,other\na,b\n", [], 'in.csv:1: missing column "sentence2"'),
+    ("in.csv", "sentence1,sentence2\na,b\nc,\n", [], 'in.csv:3: no text in "sentence2"'),
+    ("in.csv", "sentence1,sentence2\na,b\nc\n", [], "in.csv:3: expected 2 fields"),
+    ("in.csv", 'sentence1,sentence2\na,"b\n', [], "in.csv:2: a quoted field is not closed"),
+    ("in.csv", b"sentence1,sentence2\na,caf\xe9\n", [], "in.csv:2: expected UTF-8"),
+    ("in.csv", "", [], "in.csv:1: the file is empty"),
+    ("in.csv", "sentence1,sentence2\n", [], "in.csv: a header but no rows"),
+    ("in.csv", "sentence1,sentence2,prediction\na,b,c\n", [], 'has a column "prediction" already'),
+    (
+        "in.jsonl",
+        '{"sentence1": "a", "sentence2": "b"}\n{"sentence1": "a"}\n',
+        [],
+        'in.jsonl:2: no text in "sentence2"',
+    ),
+    ("in.jsonl", "[1]\n", [], "in.jsonl:1: not a JSON object"),
+    ("in.xlsx", "x", [], "in.xlsx: unknown kind of file"),
+    ("in.csv", PAIRS, ["--output", "out.docx"], "--output out.docx: unknown kind of file"),
+    ("in.csv", PAIRS, ["--output", "missing/out.csv"], "there is no folder missing"),
+    ("in.csv", PAIRS, ["--task", "mood"], 'there is no task "mood"'),
+    ("in.csv", PAIRS, ["--split", "dev"], "--split has no place here"),
+    ("in.csv", PAIRS, ["--submission", "sub"], "has no place here"),
+]
+
+
+@pytest.mark.parametrize(("file", "content", "more", "message"), BAD)
+def test_bad_input_exits_2_names_the_place_and_writes_nothing(
+    home: Home,
+    smart: Smart,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    content: str | bytes,
+    more: list[str],
+    message: str,
+) -> None:
+    # No weights are in this checkpoint: files are checked before a model is loaded.
+    make_checkpoint(home, "ckpt1", make_data(home))
+    monkeypatch.chdir(tmp_path)
+    Path(file).write_bytes(content.encode() if isinstance(content, str) else content)
+    task = [] if "--task" in more else ["--task", "qqp"]
+    result = smart("predict", "ckpt1", *task, "--input", file, *more)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stdout == ""
+    assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
+def test_missing_options_are_named(home: Home, smart: Smart) -> None:
+    make_checkpoint(home, "ckpt1", make_data(home))
+    assert "--input FILE (- is stdin) or --submission DIR is needed" in smart("predict", "ckpt1").stderr
+    result = smart("predict", "ckpt1", "--input", "-", input=PAIRS)
+    assert result.exit_code == 2
+    assert "--task is needed: ckpt1 has heads for sst, qqp, sts" in result.stderr
