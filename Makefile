@@ -23,8 +23,8 @@ install: $(VENV)/.installed  ## Make .venv with smart in it
 demo: $(VENV)/.installed  ## Prepare, train, combine and score on the embedded corpus (minutes, no model hub)
 	$(SMART) prepare demo
 	$(SMART) pretrain-qqp --data demo --encoder minilm --name demo-start --resume
-	$(SMART) finetune --data demo --init demo-start --schedule simultaneous --lambda 5 --seed 1 --name demo-1 --resume
-	$(SMART) finetune --data demo --init demo-start --schedule simultaneous --lambda 5 --seed 2 --name demo-2 --resume
+	$(SMART) finetune --data demo --init demo-start --schedule simultaneous --lambda 5 --epochs 2 --seed 1 --name demo-1 --resume
+	$(SMART) finetune --data demo --init demo-start --schedule simultaneous --lambda 5 --epochs 2 --seed 2 --name demo-2 --resume
 	@test -d $(DEMO_HOME)/checkpoints/demo-ensemble || $(SMART) ensemble demo-1 demo-2 --name demo-ensemble
 	$(SMART) evaluate
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.live import Live
     from rich.progress import Progress
 
 PLAIN_SECONDS = 5.0
@@ -44,24 +45,23 @@ class TrainingView:
         self._left: float | None = None
         self._printed = float("-inf")
         self._progress: Progress | None = None
+        self._live: Live | None = None
         self._bar: Any = None
 
     def __enter__(self) -> TrainingView:
         if self.live:
+            from rich.live import Live
             from rich.progress import BarColumn, Progress, TextColumn
 
-            columns = (
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=None),
-                TextColumn("{task.fields[note]}", markup=False),
-            )
-            self._progress = Progress(*columns, console=self.console, expand=True, transient=True)
-            self._progress.start()
+            text, note = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[note]}", markup=False)
+            self._progress = Progress(text, BarColumn(bar_width=None), note, console=self.console, expand=True)
+            self._live = Live(console=self.console, transient=True, refresh_per_second=8)
+            self._live.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        if self._live is not None:
+            self._live.stop()
 
     def record(self, event: Mapping[str, Any]) -> None:
         """Take one record; unknown events are ignored, so that the log may grow."""
@@ -94,12 +94,22 @@ class TrainingView:
         if self._first is None or seconds < self._first[1]:
             self._first = (step, seconds, examples)
         self._measure(step, seconds, examples)
-        note = self._note(event)
         if self._progress is not None and self._bar is not None:
-            self._progress.update(self._bar, completed=step, description=self._where(event), note=note)
+            self._draw(event, step)
         elif time.monotonic() - self._printed >= PLAIN_SECONDS:
             self._printed = time.monotonic()
-            self._say(f"{self._where(event)}, {note}")
+            self._say(", ".join([self._where(event), *self._speed()[:1], self._losses(event), *self._speed()[1:]]))
+
+    def _draw(self, event: Mapping[str, Any], step: int) -> None:
+        """Show the bar with speed and time left, and below it a line of losses that may wrap."""
+        from rich.console import Group
+        from rich.text import Text
+
+        assert self._progress is not None
+        assert self._live is not None
+        note = ", ".join(self._speed())
+        self._progress.update(self._bar, completed=step, description=self._where(event), note=note)
+        self._live.update(Group(self._progress, Text(self._losses(event), style="dim")))
 
     def _measure(self, step: int, seconds: float, examples: int) -> None:
         """Update the rate (examples/s) and the seconds left, from this process's own steps."""
@@ -114,14 +124,16 @@ class TrainingView:
         epochs = f"/{self.epochs}" if isinstance(self.epochs, int) else ""
         return f"{_phase(event)}epoch {event.get('epoch')}{epochs}, step {event['step']}{total}"
 
-    def _note(self, event: Mapping[str, Any]) -> str:
-        parts = [f"{self._rate:.0f} examples/s"] if self._rate else []
+    def _speed(self) -> list[str]:
+        rate = [f"{self._rate:.0f} examples/s"] if self._rate else []
+        return rate + ([f"{clock(self._left)} left"] if self._left is not None else [])
+
+    def _losses(self, event: Mapping[str, Any]) -> str:
         smooth: Mapping[str, Any] = event.get("r_s") or {}
+        parts = []
         for task, loss in (event.get("loss") or {}).items():
             penalty = f" (R_s {number(smooth[task])})" if smooth.get(task) is not None else ""
             parts.append(f"{task} {number(loss)}{penalty}")
-        if self._left is not None:
-            parts.append(f"{clock(self._left)} left")
         return ", ".join(parts)
 
     def _on_dev(self, event: Mapping[str, Any]) -> None:
@@ -164,8 +176,8 @@ def _is_score(value: Any) -> bool:
 
 def _score(value: Any) -> str:
     """Return the metric's value of a dev record: a number, or a mapping with the metric and `n`."""
-    from smartcli.report.style import short
+    from smartcli.report.tables import three
 
     if isinstance(value, Mapping):
         value = next((score for key, score in value.items() if key != "n"), None)
-    return "–" if value is None else short(value)
+    return three(value)

@@ -85,6 +85,8 @@ def print_result(state: CliState, name: str, meta: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from smartcli.report.tables import three
+
     table = Table(title=f"{name}: dev scores", title_justify="left", box=box.SIMPLE_HEAD)
     cells = []
     for task, scores in meta["metrics"].items():
@@ -92,15 +94,9 @@ def print_result(state: CliState, name: str, meta: dict[str, Any]) -> None:
             continue
         metric = next(key for key in scores if key != "n")
         table.add_column(f"{task} {metric}", justify="right")
-        cells.append(_score(scores[metric]))
+        cells.append(three(scores[metric]))
     table.add_column("overall", justify="right")
-    cells.append(_score(meta["metrics"].get("overall")))
+    cells.append(three(meta["metrics"].get("overall")))
     table.add_row(*(Text(cell) for cell in cells))
     state.out.print(table)
     state.say(f"registered as {name} in {meta.get('seconds', 0):.0f} s; next: smart evaluate, or smart show {name}")
-
-
-def _score(value: float | None) -> str:
-    from smartcli.report.style import short
-
-    return "–" if value is None else short(value)

@@ -71,7 +71,7 @@ def test_off_a_terminal_a_line_comes_every_few_seconds_only() -> None:
 
 
 def test_a_dev_line_has_every_scored_task_and_the_overall() -> None:
-    assert lines(DEV) == ["dev after epoch 1: sst .451, qqp .800, overall .700"]
+    assert lines(DEV) == ["dev after epoch 1: sst 0.451, qqp 0.800, overall 0.700"]
 
 
 def test_unknown_and_incomplete_events_are_passed_over() -> None:
