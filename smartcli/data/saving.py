@@ -42,6 +42,14 @@ class RowSink:
         self.splits.setdefault(task, {})[split] = summary
         return summary
 
+    def take_back(self, task: str, split: str) -> SplitRows:
+        """Return a split that was written, and forget it; its rows stay readable as long as they are held."""
+        rows = self.open(task, split)
+        # The memory map outlives the name.
+        (self.folder / rows_file(task, split)).unlink()
+        del self.splits[task][split]
+        return rows
+
     def open(self, task: str, split: str) -> SplitRows:
         """Read back a split that was written."""
         return open_rows(self.folder / rows_file(task, split), self.splits[task][split], "prepare the data again")
