@@ -9,7 +9,6 @@ from smartcli.cli.state import state_of
 
 def welcome(ctx: typer.Context) -> None:
     """Print what is there, the steps with those done ticked off, and the one to take next."""
-    from rich import box
     from rich.table import Table
     from rich.text import Text
 
@@ -19,7 +18,7 @@ def welcome(ctx: typer.Context) -> None:
     steps = first_steps(state.home)
     following = next((step for step in steps if not step.done), None)
     state.out.print("smart: fine-tune one small encoder for several sentence tasks at once\n", highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
+    table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, min_width=max(len(step.command) for step in steps))
     table.add_column()

