@@ -22,7 +22,11 @@ METRICS_OF_KIND: dict[str, tuple[str, ...]] = {
     "regression": ("pearson", "spearman"),
 }
 TASK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
-RESERVED_NAMES = frozenset({"checkpoint", "kind", "method", "lambda", "dropout", "seed", "overall", "event", "epoch"})
+RESERVED_NAMES = frozenset(
+    {"checkpoint", "kind", "method", "lambda", "dropout", "seed", "overall", "default"}
+    | {"event", "epoch", "step", "phase", "seconds", "train", "conflicts"}
+)
+"""Keys that stand beside task names in results, settings and the log."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -121,7 +121,7 @@ class _End:
         self.error = error
 
 
-def ahead(items: Iterable[Item], make: Callable[[Item], Ready], depth: int = 2) -> Iterator[Ready]:
+def ahead(items: Iterable[Item], make: Callable[[Item], Ready], depth: int = 2) -> Generator[Ready]:
     """Yield `make(item)` for each item, in order, made up to `depth` ahead on a thread.
 
     The thread ends when the consumer stops early, and an error in it is raised to the consumer.

@@ -52,7 +52,7 @@ def build_model(folder: Path, spec: EncoderSpec, tasks: TaskTable, settings: Set
 
 def start_heads(model: MultiTaskModel, seed: int, means: Mapping[str, float]) -> None:
     """Give every head fresh weights from its own stream; `means` has the train mean of each regression task."""
-    for name in model.heads:
+    for name in model.tasks.names:
         model.head(name).start(seed, means.get(name, 0.0))
 
 

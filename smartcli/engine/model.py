@@ -22,11 +22,12 @@ class MultiTaskModel(nn.Module):
         self.tasks = tasks
         self.pair_mode = pair_mode
         self.pooling: Pooling = pooling
-        self.heads = nn.ModuleDict({task.name: Head(task, pair_mode, encoder.spec.hidden_size) for task in tasks})
+        heads = {_key(task.name): Head(task, pair_mode, encoder.spec.hidden_size) for task in tasks}
+        self.heads = nn.ModuleDict(heads)
 
     def head(self, task: str) -> Head:
         """Return the head of `task`."""
-        module = self.heads[task]
+        module = self.heads[_key(task)]
         assert isinstance(module, Head)
         return module
 
@@ -51,15 +52,20 @@ class MultiTaskModel(nn.Module):
                 dropout(pick(vectors, index), self.encoder.dropout, f"example:{task}", f"head.{task}.{side}")
                 for side, index in enumerate(batch.outputs[task])
             ]
-            logits: Tensor = self.heads[task](sides)
+            logits: Tensor = self.head(task)(sides)
             out[task] = logits.float() if logits.element_size() < 4 else logits
         return out
+
+
+def _key(task: str) -> str:
+    # A task may be called "type" or "values", which a ModuleDict has already.
+    return f"task {task}"
 
 
 def head_tensors(model: MultiTaskModel) -> dict[str, Tensor]:
     """Return every head's tensors as `TASK.weight` and `TASK.bias` (no entry for a head without weights)."""
     out: dict[str, Tensor] = {}
-    for name in model.heads:
+    for name in model.tasks.names:
         linear = model.head(name).linear
         if linear is not None:
             out[f"{name}.weight"], out[f"{name}.bias"] = linear.weight.data, linear.bias.data

@@ -81,7 +81,7 @@ class PhaseState:
 
     def restore(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Go on from a snapshot; the model's own weights are loaded by the caller."""
-        restore_optimizer(self.optimizer, self.named, tensors["optimizer"])
+        restore_optimizer(self.optimizer, self.named, tensors.get("optimizer", {}))
         self.streams.restore(dict(tensors["streams"]))
         if self.teacher is not None:
             self.teacher.restore(tensors["teacher"])

@@ -80,7 +80,7 @@ def learning_rate(step: int, steps: int, *, peak: float, warmup: float, decay: s
     It rises linearly over the first `warmup` share of the steps, then stays, or falls linearly so that
     the update after the last one would have 0.
     """
-    rising = math.floor(warmup * steps)
+    rising = math.floor(warmup * steps + 1e-9)  # .29 · 100 is 28.999…
     if step <= rising:
         return peak * step / rising
     if decay == "constant":

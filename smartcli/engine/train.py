@@ -10,6 +10,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -127,15 +128,17 @@ class Trainer:
         batch_sizes = {task: job.settings.batch_size[task] for task in phase.tasks}
         all_steps = steps(job.settings.seed, sizes, batch_sizes, phase.tasks, phase.epochs)
         self.last_epoch = None
-        for prepared in ahead(islice(all_steps, at.step, phase.steps), self.batcher):
-            number = prepared.step.number
-            ends = prepared.step.ends_epoch or number == phase.steps
-            self._one_step(prepared, state, phase, logged=number == 1 or number % LOG_EVERY == 0 or ends)
-            if ends:
-                self._end_epoch(prepared.step.epoch, state, phase)
-            if number == phase.steps:
-                self._end_phase(state, phase)
-            self._save_if_due(state, ends, number)
+        # A stop leaves this loop by an exception, which would keep the thread alive as long as its traceback.
+        with closing(ahead(islice(all_steps, at.step, phase.steps), self.batcher)) as batches:
+            for prepared in batches:
+                number = prepared.step.number
+                ends = prepared.step.ends_epoch or number == phase.steps
+                self._one_step(prepared, state, phase, logged=number == 1 or number % LOG_EVERY == 0 or ends)
+                if ends:
+                    self._end_epoch(prepared.step.epoch, state, phase)
+                if number == phase.steps:
+                    self._end_phase(state, phase)
+                self._save_if_due(state, ends, number)
 
     def _one_step(self, prepared: Prepared, state: PhaseState, phase: Phase, *, logged: bool) -> None:
         at = self.position
@@ -147,7 +150,8 @@ class Trainer:
                 raise
             raise SmartCliError(
                 f"out of memory in step {at.total + 1} with {prepared.count} examples and {prepared.tokens} tokens; "
-                "lower --batch-size or --max-length; the run goes on from its last save with --resume"
+                "free memory and go on from the last save with --resume, or start another run with a lower "
+                "--batch-size or --max-length"
             ) from error
         if outcome.bad is not None:
             self._bad_step(prepared, outcome, state, before)
@@ -157,6 +161,8 @@ class Trainer:
         at.tokens += prepared.tokens
         at.truncated += prepared.truncated
         at.skipped_penalties += outcome.skipped_penalty
+        if outcome.bad is not None:
+            outcome.cosines = {}
         for pair, cosine in outcome.cosines.items():
             entry = at.conflicts.setdefault(pair, [0, 0.0, 0])
             at.conflicts[pair] = [entry[0] + (cosine < 0), entry[1] + cosine, entry[2] + 1]
@@ -194,13 +200,21 @@ class Trainer:
             at.bad_steps += 1
             self.callbacks.tick({"event": "warning", "message": f"{what}; skipped ({at.bad_steps} so far)"})
             return
+        skipped = f" after {at.bad_steps} skipped steps" if at.bad_steps else ""
+        rows_and_advice = (
+            f"Rows: {'; '.join(ids)}. Lower --lr or --lambda, set --clip-norm 1, look at these rows, or go on past "
+            "a few such steps with --resume --skip-bad-steps N"
+        )
+        weights = state.model_tensors().values()
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in weights):
+            raise SmartCliError(
+                f"{what}{skipped}, since an update before it made weights infinite or NaN; the run's last save is "
+                f"kept. {rows_and_advice}"
+            )
         state.streams.restore(before)
         self._save(state)
-        skipped = f" after {at.bad_steps} skipped steps" if at.bad_steps else ""
         raise SmartCliError(
-            f"{what}{skipped}; nothing was updated, and the state before it is kept. Rows: {'; '.join(ids)}. "
-            "Lower --lr or --lambda, set --clip-norm 1, look at these rows, or go on past a few such steps "
-            "with --skip-bad-steps N"
+            f"{what}{skipped}; nothing was updated, and the state before it is kept. {rows_and_advice}"
         )
 
     def _end_epoch(self, epoch: int, state: PhaseState, phase: Phase) -> None:
