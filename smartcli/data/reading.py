@@ -64,7 +64,7 @@ def _read_one(
     if first is None:
         if problems.count == before:
             why = f"all {len(reader.skipped):,} rows were skipped" if reader.skipped else "there is none"
-            problems.add(f'{source.paths[0]}: task "{task.name}", {split} split: expected at least one row; {why}')
+            problems.add(f'{source.paths[0]}:1: task "{task.name}", {split} split: expected at least one row; {why}')
         return
     labelled = first[2] is not None
     sink.write(task.name, split, chain([first], rows), len(task.text), labelled)
