@@ -54,7 +54,8 @@ def ascend(delta: Tensor, gradient: Tensor, sentence: Tensor, sentences: int, ba
     """Return Π(δ + η·g/‖g‖_p); where a sentence's ‖g‖ is 0 its δ keeps its value, projected."""
     size = sentence_norm(gradient, sentence, sentences, ball.norm)
     safe = torch.where(size > 0, size, torch.ones_like(size))
-    return project(delta + ball.step_size * gradient / safe[sentence][:, None], sentence, sentences, ball)
+    # Divided first: η·g underflows where g is tiny, g/‖g‖ does not.
+    return project(delta + ball.step_size * (gradient / safe[sentence][:, None]), sentence, sentences, ball)
 
 
 def start_noise(like: Tensor, sigma: float, generator: torch.Generator) -> Tensor:

@@ -6,6 +6,7 @@ projected, and the full gradients are read once. Axes: n tasks.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 
 import torch
@@ -32,7 +33,7 @@ def random_order(n: int, generator: torch.Generator) -> list[list[int]]:
     orders = []
     for i in range(n):
         others = [j for j in range(n) if j != i]
-        orders.append([others[k] for k in torch.randperm(n - 1, generator=generator).tolist()])
+        orders.append([others[k] for k in torch.randperm(n - 1, generator=generator, device=generator.device).tolist()])
     return orders
 
 
@@ -74,33 +75,59 @@ def weighting(name: str) -> Callable[[Tensor, torch.Generator], Tensor]:
     return _torchjd(name.removeprefix("torchjd:"))
 
 
+_BY_COUNT = ("Mean", "Sum", "Random")
+"""TorchJD's aggregators whose weights depend on the number of tasks alone."""
+
+
+_BY_COUNT = ("Mean", "Sum", "Random")
+"""TorchJD's aggregators whose weights depend on the number of tasks alone."""
+
+
 def _torchjd(name: str) -> Callable[[Tensor, torch.Generator], Tensor]:
+    """Return TorchJD's weighting of that name, of those that read the Gram matrix alone.
+
+    One that keeps a state from step to step (GradVac, PCD) is refused: a resumed run would lose it.
+    """
+    flag = f"--surgery torchjd:{name}"
+    need = "install it with: pip install 'smartcli[aggregators]'"
     try:
         from torchjd import aggregation
     except ImportError as error:
-        raise UserError(
-            f"--surgery torchjd:{name} needs TorchJD; install it with: pip install 'smartcli[aggregators]'"
-        ) from error
-    known = {
-        entry.removesuffix("Weighting").lower(): entry
-        for entry in dir(aggregation)
-        if entry.endswith("Weighting") and entry not in ("Weighting", "GramianWeighting")
-    }
-    if name.lower() not in known:
-        raise UserError(
-            f'--surgery: TorchJD has no "{name}" that works from the Gram matrix; known: '
-            f"{', '.join(sorted(known))}{suggest(name.lower(), known)}"
-        )
+        raise UserError(f"{flag} needs TorchJD; {need}") from error
+    base = aggregation.GramianWeightedAggregator
+    classes = [getattr(aggregation, entry) for entry in aggregation.__all__]
+    found = {c.__name__.lower(): c for c in classes if issubclass(c, base) and c is not base}
+    found |= {entry.lower(): getattr(aggregation, entry) for entry in _BY_COUNT}
+    known = sorted(key for key, c in found.items() if not hasattr(c, "reset") and not _arguments(c))
+    chosen = found.get(name.lower())
+    problem = None
+    if chosen is None:
+        problem = f"TorchJD has none of that name that works from the Gram matrix{suggest(name.lower(), known)}"
+    elif hasattr(chosen, "reset"):
+        problem = "it keeps a state between steps, which a resumed run would lose"
+    elif arguments := _arguments(chosen):
+        problem = f"it needs a value for {', '.join(arguments)}"
+    if problem is not None:
+        raise UserError(f"{flag}: {problem}; known: {', '.join(known)}")
+    assert chosen is not None
     try:
-        weigh = getattr(aggregation, known[name.lower()])()
-    except TypeError as error:
-        raise UserError(f"--surgery torchjd:{name} needs arguments ({error}); choose another aggregator") from error
+        aggregator = chosen()
+    except ImportError as error:
+        raise UserError(f"{flag} needs more packages ({error}); {need}") from error
+    weigh = aggregator.gramian_weighting if isinstance(aggregator, base) else aggregator.weighting
 
     def run(gram: Tensor, generator: torch.Generator) -> Tensor:
         # TorchJD draws from torch's global generator; seeding it here keeps the run's streams apart.
+        seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+            torch.manual_seed(seed)
             weights: Tensor = weigh(gram)
         return weights.to(gram.dtype)
 
     return run
+
+
+def _arguments(aggregator: type) -> list[str]:
+    """Return the names of the arguments that an aggregator cannot be made without."""
+    parameters = inspect.signature(aggregator).parameters.values()
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]

@@ -49,6 +49,11 @@ class Updater:
     """Each task's head parameters."""
     steps: int
 
+    def __post_init__(self) -> None:
+        # Found here and not in a step: a wrong name must fail before anything is trained.
+        surgery_name = self.objective.settings.surgery
+        self._weigh = None if surgery_name == "none" else surgery.weighting(surgery_name)
+
     def run(self, prepared: Prepared, *, probe: bool) -> Outcome:
         """Update once; where anything is not finite nothing is changed and `bad` says what."""
         parts: list[Losses] = []
@@ -110,7 +115,10 @@ class Updater:
         if not shared[0]:
             return parts, {}
         gram = surgery.gram_matrix(shared)
-        weights = surgery.weighting(self.objective.settings.surgery)(gram, self.streams["surgery"])
+        assert self._weigh is not None
+        # A gradient that is not finite is reported by its norm below; no aggregator is asked about it.
+        finite = bool(torch.isfinite(gram).all())
+        weights = self._weigh(gram, self.streams["surgery"]) if finite else torch.ones(len(gram))
         merged = surgery.combine_(shared, weights)
         for parameter, gradient in zip(self.shared, merged, strict=False):
             parameter.grad = gradient
