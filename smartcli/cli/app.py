@@ -89,12 +89,7 @@ def build_app() -> typer.Typer:
         rich_markup_mode="rich",
     )
     for entry in COMMANDS:
-        try:
-            found: Any = getattr(importlib.import_module(f"smartcli.cli.{entry.module}"), entry.attribute)
-        except ModuleNotFoundError as error:
-            if error.name != f"smartcli.cli.{entry.module}":
-                raise
-            continue
+        found: Any = getattr(importlib.import_module(f"smartcli.cli.{entry.module}"), entry.attribute)
         if isinstance(found, typer.Typer):
             app.add_typer(found, name=entry.name, rich_help_panel=entry.panel)
         else:

@@ -33,7 +33,12 @@ def checkpoints(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def runs(ctx: typer.Context, incomplete: str) -> list[str]:
-    """`auto` and the names of runs."""
+    """Names of runs in progress or interrupted."""
+    return _starting(_folders(_home(ctx).runs), incomplete)
+
+
+def resumable(ctx: typer.Context, incomplete: str) -> list[str]:
+    """What `--resume` takes: `auto`, or a run."""
     return _starting(["auto", *_folders(_home(ctx).runs)], incomplete)
 
 

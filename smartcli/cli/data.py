@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from smartcli.cli import complete
 from smartcli.cli.state import state_of
 
 app = typer.Typer(name="data", help="List, show and remove data sets.", no_args_is_help=True)
@@ -62,7 +63,10 @@ def list_(ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", he
 @app.command()
 def show(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Data set (default: the one prepared last).")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Data set (default: the one prepared last).", autocompletion=complete.data_sets),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show a data set: rows per task and split, skipped rows, leaks.
@@ -93,7 +97,7 @@ def show(
 @app.command()
 def rm(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="Data set to remove.")],
+    name: Annotated[str, typer.Argument(help="Data set to remove.", autocompletion=complete.data_sets)],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove a data set and its tokens; checkpoints trained on it stay.

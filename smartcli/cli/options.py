@@ -112,7 +112,7 @@ def _extras() -> list[inspect.Parameter]:
             "--resume",
             "Go on with an interrupted run: alone (auto) with this command's, or with the named one.",
             metavar="auto|RUN",
-            autocompletion=complete.runs,
+            autocompletion=complete.resumable,
         ),
         _extra(
             "dry_run", bool | None, "--dry-run", "Print the settings in force and what would be trained; train nothing."

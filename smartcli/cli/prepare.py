@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from smartcli.cli import complete
 from smartcli.cli.state import state_of
 
 
@@ -15,7 +16,11 @@ def prepare(
     ctx: typer.Context,
     source: Annotated[
         str,
-        typer.Argument(metavar="[demo|cs224n|hub|DIR]", help="Where the rows come from; DIR holds a tasks.toml."),
+        typer.Argument(
+            metavar="[demo|cs224n|hub|DIR]",
+            help="Where the rows come from; DIR holds a tasks.toml.",
+            autocompletion=complete.sources,
+        ),
     ] = "demo",
     path: Annotated[
         Path | None, typer.Option("--path", metavar="DIR", help="Folder of the course's files (cs224n).")

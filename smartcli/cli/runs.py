@@ -53,7 +53,7 @@ def list_(ctx: typer.Context, json: Json = False) -> None:
 @app.command("rm")
 def remove(
     ctx: typer.Context,
-    names: Annotated[list[str], typer.Argument(metavar="RUN...", autocompletion=complete.runs)],
+    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs to remove.", autocompletion=complete.runs)],
     yes: Yes = False,
 ) -> None:
     """Remove interrupted runs; they cannot go on afterwards. Asks on a terminal; --yes answers.

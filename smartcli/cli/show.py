@@ -20,7 +20,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 def show(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="CKPT", autocompletion=complete.checkpoints)],
+    name: Annotated[str, typer.Argument(metavar="CKPT", help="Checkpoint.", autocompletion=complete.checkpoints)],
     json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """Show a checkpoint's scores, dev curve, settings, lineage, size, and the command that made it.
