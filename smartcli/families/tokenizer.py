@@ -88,8 +88,8 @@ def _check_vocabulary(tokenizer: Tokenizer, spec: EncoderSpec, where: str | Path
     token, largest = max(vocabulary.items(), key=lambda item: item[1])
     if largest >= spec.vocab_size:
         raise UserError(
-            f'{where}: token "{token}" has id {largest}, but config.json says "vocab_size" {spec.vocab_size}; '
-            "tokenizer and encoder do not belong together"
+            f'{where}: token {json.dumps(token)} has id {largest}, but config.json says "vocab_size" '
+            f"{spec.vocab_size}; tokenizer and encoder do not belong together"
         )
     if len(vocabulary) > spec.vocab_size:
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,7 +76,9 @@ def _shards(folder: Path) -> dict[str, Path]:
     shards: dict[str, Path] = {}
     for tensor, name in entries.items():
         if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
-            raise UserError(f'{index}: "{tensor}" is said to be in {name!r}; expected a .safetensors file beside it')
+            raise UserError(
+                f"{index}: {json.dumps(tensor)} is said to be in {name!r}; expected a .safetensors file beside it"
+            )
         shards[tensor] = folder / name
     for path in dict.fromkeys(shards.values()):
         if not path.exists():
@@ -155,7 +158,9 @@ def map_weights(spec: EncoderSpec, names: Iterable[str], where: str | Path) -> W
         if own in canonical_of:
             first = found.setdefault(canonical_of[own], name)
             if first != name:
-                raise UserError(f'{where}: both "{first}" and "{name}" hold one parameter; expected one of them')
+                raise UserError(
+                    f"{where}: both {json.dumps(first)} and {json.dumps(name)} hold one parameter; expected one of them"
+                )
         elif own in BUFFERS or not own.startswith(INSIDE):
             ignored.append(name)
         else:
@@ -184,7 +189,7 @@ def _complete(spec: EncoderSpec, found: dict[str, str], ignored: list[str], wher
 
 def _some(names: list[str], limit: int = 4) -> str:
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(f'"{name}"' for name in names[:limit]) + more
+    return ", ".join(json.dumps(name) for name in names[:limit]) + more
 
 
 def open_weights(folder: Path, spec: EncoderSpec) -> EncoderWeights:
@@ -196,12 +201,14 @@ def open_weights(folder: Path, spec: EncoderSpec) -> EncoderWeights:
     for path in files:
         for name, info in read_header(path).items():
             if name in holder:
-                raise UserError(f'{path}: "{name}" is in {holder[name].name} too; expected it once')
+                raise UserError(f"{path}: {json.dumps(name)} is in {holder[name].name} too; expected it once")
             holder[name], infos[name] = path, info
     if len(files) > 1 or where.name == INDEX:
         for name, path in _shards(folder).items():
             if holder.get(name) != path:
-                raise UserError(f'{where}: "{name}" is said to be in {path.name}, but it is not; copy all parts again')
+                raise UserError(
+                    f"{where}: {json.dumps(name)} is said to be in {path.name}, but it is not; copy all parts again"
+                )
     # A table without rows stands for no table: some files keep it.
     names = [name for name, info in infos.items() if 0 not in info.shape]
     found = map_weights(spec, names, where)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import socket
 import subprocess
 import sys
@@ -52,6 +53,31 @@ def test_an_encoder_is_fetched_with_its_commit_and_without_the_rest(hub: Hub) ->
     SentenceTokenizer.from_folder(found.folder, spec)
     assert len(said) == 1
     assert said[0].startswith("downloading own/tiny (0.")
+
+
+def test_off_a_terminal_progress_is_plain_lines(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("smartcli.families.hub_progress.SECONDS", 0.0)
+    hub.repos["own/tiny"].files["tokenizer.json"] += b" " * 30_000_000
+    said: list[str] = []
+    find_encoder("own/tiny", say=said.append)
+    assert re.fullmatch(r"downloaded \d+\.\d of \d+\.\d MB", said[1])
+    done = [float(line.split()[1]) for line in said[1:]]
+    assert done == sorted(done)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_without_a_listener_nothing_is_printed(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+    find_encoder("own/tiny")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_without_the_library_it_is_said_how_to_get_it(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(UserError, match=r"pip install 'smartcli\[hub\]'.*--encoder minilm"):
+        find_encoder("own/tiny")
+    assert is_at_hand("own/tiny") is None
 
 
 def test_a_second_time_nothing_is_downloaded(hub: Hub) -> None:
