@@ -124,8 +124,11 @@ OPTIONS: tuple[Option, ...] = (
     Option("compile", "bool", "Compile the layers with torch.compile.", _RUN),
 )
 OPTION_OF: dict[str, Option] = {option.key: option for option in OPTIONS}
-RUN_ONLY: frozenset[str] = frozenset({"threads", "device", "precision", "save_every"})
-"""Options that may differ when a run is resumed: they do not change what is trained."""
+RUN_ONLY: frozenset[str] = frozenset({"threads", "device", "precision", "save_every", "skip_bad_steps"})
+"""Options that may differ when a run is resumed: they change nothing of what was trained so far.
+
+skip_bad_steps is one of them, since a run that a bad step stopped would stop there again for ever.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -184,7 +184,7 @@ def parse_task(entry: Mapping[str, Any], where: str) -> Task:
         raise UserError(f'{where}: a classification task needs at least two "labels", found one')
     if kind == "regression" and labels:
         raise UserError(f'{where}: a regression task has no "labels"; give its "range" instead')
-    allowed = METRICS_OF_KIND[kind]
+    allowed = METRICS_OF_KIND[cast(Kind, kind)]
     metric = entry.get("metric", allowed[0])
     if metric not in allowed:
         raise UserError(f'{where}: "metric" of a {kind} task must be one of {", ".join(allowed)}, found {metric!r}')
@@ -195,7 +195,7 @@ def parse_task(entry: Mapping[str, Any], where: str) -> Task:
         label=cast(str, _text(entry, "label", where, required=True)),
         id=_text(entry, "id", where, required=False),
         labels=labels,
-        range=_range(entry.get("range"), kind, where),
+        range=_range(entry.get("range"), cast(Kind, kind), where),
         scale=_number(entry, "scale", 1.0, where),
         metric=cast(Metric, metric),
         weight=_number(entry, "weight", 1.0, where),

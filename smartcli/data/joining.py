@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from smartcli.data.ragged import Ragged
-    from smartcli.families.tokenizer import JoinTemplate
+    from smartcli.families.template import JoinTemplate
 
 Ints = NDArray[np.int64]
 

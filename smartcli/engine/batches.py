@@ -20,7 +20,7 @@ from smartcli.engine.schedule import Step
 from smartcli.engine.step import Example
 
 if TYPE_CHECKING:
-    from smartcli.families.tokenizer import JoinTemplate
+    from smartcli.families.template import JoinTemplate
 
 Item = TypeVar("Item")
 Ready = TypeVar("Ready")

@@ -96,13 +96,14 @@ class Encoder(nn.Module):
 
     def look_up(self, batch: PackedBatch) -> Tensor:
         """Return the word vectors (T, E) that SMART perturbs, before position, type and LayerNorm."""
-        return self.words(batch.ids)
+        out: Tensor = self.words(batch.ids)
+        return out
 
     def forward(
         self, words: Tensor, batch: PackedBatch, *, pooling: Pooling = "cls", dropout: Dropout = no_dropout
     ) -> Tensor:
         """Return one vector a sentence, (S, D): the first token's, the pooler's, or the tokens' mean."""
-        x = words + self.positions(batch.positions + self.spec.position_offset)
+        x: Tensor = words + self.positions(batch.positions + self.spec.position_offset)
         if self.types is not None:
             x = x + self.types(batch.types)
         x = dropout(self.norm(x), self.dropout, "token", "embeddings")
@@ -133,15 +134,16 @@ class Encoder(nn.Module):
             return None
         width = max(group.width for group in batch.groups)
         buckets = relative_buckets(width, self.spec.relative_buckets, self.spec.relative_distance)
-        return self.relative(buckets.to(batch.ids.device)).permute(2, 0, 1)
+        bias: Tensor = self.relative(buckets.to(batch.ids.device))
+        return bias.permute(2, 0, 1)
 
 
 def mean_rows(x: Tensor, batch: PackedBatch) -> Tensor:
     """Return the mean (S, D) of each sentence's rows of `x` (T, D), by group, without scattered adds."""
-    parts = []
+    parts: list[Tensor] = []
     for group in batch.groups:
         lengths = batch.lengths[group.start : group.stop].tolist()
-        parts.extend(part.mean(dim=0) for part in x[group.first : group.last].split(lengths))
+        parts.extend(part.mean(dim=0) for part in torch.split(x[group.first : group.last], lengths))
     return torch.stack(parts)
 
 

@@ -179,7 +179,12 @@ def pack(sequences: Mapping[str, Sequence[Sequences]], *, most_groups: int = MAX
 
 
 def _batch(
-    ids: Ints, types: Ints, positions: Ints, lengths: Ints, groups: tuple[Group, ...], outputs: dict[str, tuple[Tensor, ...]]
+    ids: Ints,
+    types: Ints,
+    positions: Ints,
+    lengths: Ints,
+    groups: tuple[Group, ...],
+    outputs: dict[str, tuple[Tensor, ...]],
 ) -> PackedBatch:
     vocabulary, word = np.unique(ids, return_inverse=True)
     return PackedBatch(
@@ -213,11 +218,11 @@ def select(batch: PackedBatch, tasks: Sequence[str]) -> Selection:
     starts = np.cumsum(lengths) - lengths
     groups, group_rows, at = [], {}, 0
     for group in batch.groups:
-        rows = np.flatnonzero(kept[group.start : group.stop])
-        group_rows[group.key] = torch.from_numpy(rows)
-        if len(rows):
-            groups.append(_group(at, at + len(rows), lengths, starts, group.width, group.key))
-            at += len(rows)
+        inside = np.flatnonzero(kept[group.start : group.stop])
+        group_rows[group.key] = torch.from_numpy(inside)
+        if len(inside):
+            groups.append(_group(at, at + len(inside), lengths, starts, group.width, group.key))
+            at += len(inside)
     rank = np.cumsum(kept) - 1
     outputs = {t: tuple(torch.from_numpy(rank[side.numpy()]) for side in batch.outputs[t]) for t in tasks}
     sub = _batch(

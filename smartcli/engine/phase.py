@@ -40,7 +40,7 @@ class PhaseState:
         own = {task: list(model.head(task).named_parameters()) for task in phase.tasks}
         self.named = [(f"encoder.{name}", p) for name, p in encoder if p.requires_grad]
         self.named += [(f"heads.{task}.{name}", p) for task, part in own.items() for name, p in part]
-        table = model.encoder.words.weight
+        table = dict(model.encoder.words.named_parameters())["weight"]
         self.streams = Streams(settings.seed, phase.key, device)
         self.optimizer = make_optimizer(self.named, settings)
         regularised = any(settings.mu[task] > 0 for task in phase.tasks)

@@ -32,7 +32,7 @@ def plan(tasks: TaskTable, settings: Settings, sizes: Mapping[str, int]) -> list
     """
     names = tasks.names
     if settings.schedule == "sequential":
-        groups = [(name,) for name in (*names[1:], names[0])]
+        groups: list[tuple[str, ...]] = [(name,) for name in (*names[1:], names[0])]
     else:
         groups = [names]
     batch_sizes = {name: settings.batch_size[name] for name in names}

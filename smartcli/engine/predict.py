@@ -17,7 +17,7 @@ from smartcli.engine.packing import pack
 
 if TYPE_CHECKING:
     from smartcli.data.ragged import Ragged
-    from smartcli.families.tokenizer import JoinTemplate
+    from smartcli.families.template import JoinTemplate
 
 TOKENS_PER_BATCH = 4096
 

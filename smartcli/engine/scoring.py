@@ -54,7 +54,9 @@ def score_dev(
     score: ScoreTask,
 ) -> DevScores:
     """Predict and score every task of the model that has dev rows, and the training sample of `trained`."""
-    outputs = {task.name: predict(model, task.name, dev[task.name].sides, reader) for task in model.tasks if task.name in dev}
+    outputs = {
+        task.name: predict(model, task.name, dev[task.name].sides, reader) for task in model.tasks if task.name in dev
+    }
     scores = {name: score(model.tasks.get(name), dev[name].labels, out.predictions) for name, out in outputs.items()}
     on_train: dict[str, Score] = {}
     for name, rows in train_sample(train, trained).items():

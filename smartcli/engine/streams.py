@@ -35,7 +35,7 @@ class Streams:
 
     def __getitem__(self, name: str) -> torch.Generator:
         if name not in self._made:
-            self._made[name] = stream(self.seed, self.phase, name, device=self.device)
+            self._made[name] = stream(self.seed, "phase", self.phase, name, device=self.device)
         return self._made[name]
 
     def state(self) -> dict[str, Tensor]:
@@ -43,7 +43,8 @@ class Streams:
         return {name: generator.get_state() for name, generator in self._made.items()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Set generators to saved states; names not given start afresh."""
+        """Set generators to saved states; names not given start afresh, as do states of another kind of device."""
         self._made.clear()
         for name, value in state.items():
-            self[name].set_state(value.cpu())
+            if self[name].get_state().shape == value.shape:
+                self[name].set_state(value.cpu())

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from smartcli.config import Settings
 from smartcli.engine.batches import Batcher, Prepared, Split, ahead
+from smartcli.engine.model import MultiTaskModel
 from smartcli.engine.phase import PhaseState
 from smartcli.engine.phases import Phase, plan
-from smartcli.engine.model import MultiTaskModel
 from smartcli.engine.predict import Outputs, Reader
 from smartcli.engine.schedule import steps
 from smartcli.engine.scoring import DevScores, ScoreTask, score_dev
@@ -116,7 +116,14 @@ class Trainer:
             self._run_phase(self.phases[self.position.phase])
         last = self.phases[-1].tasks
         scores = self.kept or self._score(last)
-        return Result(self.last_epoch or self.position.best_epoch, scores.outputs, scores, self.position, peak_memory(), self.warnings)
+        return Result(
+            self.last_epoch or self.position.best_epoch,
+            scores.outputs,
+            scores,
+            self.position,
+            peak_memory(),
+            self.warnings,
+        )
 
     def _run_phase(self, phase: Phase) -> None:
         job, at = self.job, self.position
@@ -213,9 +220,7 @@ class Trainer:
             )
         state.streams.restore(before)
         self._save(state)
-        raise SmartCliError(
-            f"{what}{skipped}; nothing was updated, and the state before it is kept. {rows_and_advice}"
-        )
+        raise SmartCliError(f"{what}{skipped}; nothing was updated, and the state before it is kept. {rows_and_advice}")
 
     def _end_epoch(self, epoch: int, state: PhaseState, phase: Phase) -> None:
         at = self.position
@@ -282,7 +287,7 @@ def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
 
 def _is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "memory" in text and "alloc" in text
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or ("memory" in text and "alloc" in text)
 
 
 def peak_memory() -> int:

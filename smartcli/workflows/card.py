@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +26,7 @@ def model_card(meta: Mapping[str, Any]) -> str:
         f"- data set: {data['name']} ({data['fingerprint'][:12]})",
         f"- encoder: {encoder.get('id')}" + (f" at {encoder['revision']}" if encoder.get("revision") else ""),
         f"- seed {settings.get('seed')}, chosen: {chosen}",
-        f"- made by: `{' '.join(meta['command'])}`",
+        f"- made by: `{shlex.join(meta['command'])}`",
         "",
     ]
     if encoder.get("id") == "minilm":

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def method_name(settings: Settings, tasks: tuple[str, ...]) -> str:
     """Return `<pair mode> <schedule>[ smart][ bregman][ surgery][ init]`."""
-    parts = [settings.pair_mode, settings.schedule]
+    parts: list[str] = [settings.pair_mode, settings.schedule]
     parts += ["smart"] if any(settings.lam[task] > 0 for task in tasks) else []
     parts += ["bregman"] if any(settings.mu[task] > 0 for task in tasks) else []
     parts += ["surgery"] if settings.surgery != "none" else []
@@ -89,7 +89,9 @@ def describe(
     }
 
 
-def register(registry: Registry, meta: dict[str, Any], inputs: Inputs, predictions: Predictions, log: Path) -> Checkpoint:
+def register(
+    registry: Registry, meta: dict[str, Any], inputs: Inputs, predictions: Predictions, log: Path
+) -> Checkpoint:
     """Commit the trained model as the checkpoint `meta["name"]`."""
     from smartcli.engine.build import encoder_bytes, head_bytes
 

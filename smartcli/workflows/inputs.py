@@ -89,8 +89,38 @@ def read_inputs(home: Home, data_set: DataSet, settings: Settings, say: Say) -> 
         raise UserError(
             f"--max-length is {settings.max_length}, but the encoder takes at most {source.spec.max_tokens} tokens"
         )
+    _check_splits(data_set, trained)
+    if settings.surgery != "none":
+        from smartcli.engine.surgery import weighting
+
+        weighting(settings.surgery)
     heads = _head_table(data_set, trained, source)
     return Inputs(source, *_model_and_rows(data_set, settings, source, trained, heads))
+
+
+def _check_splits(data_set: DataSet, trained: TaskTable) -> None:
+    for task in trained:
+        if "train" not in data_set.splits(task.name):
+            others = [t.name for t in data_set.tasks if "train" in data_set.splits(t.name)]
+            raise UserError(
+                f'the task "{task.name}" of the data set "{data_set.name}" has no train rows; '
+                + (f"train the others with: --tasks {','.join(others)}" if others else "no task has any")
+            )
+    if not any("dev" in data_set.splits(task.name) for task in trained):
+        raise UserError(
+            f'the data set "{data_set.name}" has no dev rows of {", ".join(trained.names)}; a checkpoint is chosen and '
+            "compared by its dev predictions, so give one of these tasks a dev file"
+        )
+
+
+def _check_frozen(model: MultiTaskModel, settings: Settings, trained: TaskTable) -> None:
+    """Refuse a phase without a weight to train: a frozen encoder, and heads that have none."""
+    alone = [task for task in trained.names if not list(model.head(task).parameters())]
+    if settings.freeze_encoder and alone and (settings.schedule == "sequential" or len(alone) == len(trained)):
+        raise UserError(
+            f"--freeze-encoder: with --pair-mode {settings.pair_mode} the head of {', '.join(alone)} has no weights, "
+            "so there is nothing to train; leave the task out, or train the encoder too"
+        )
 
 
 def _head_table(data_set: DataSet, trained: TaskTable, source: Source) -> TaskTable:
@@ -141,8 +171,7 @@ def _model_and_rows(
         brought = tuple(name for name in heads_of(source.checkpoint).names if name in heads)
         raw = source.checkpoint.read("heads.safetensors")
         load_heads(model, raw, brought, f"{source.checkpoint.name}/heads.safetensors")
-    if not any(p.numel() for name, p in model.named_parameters() if not settings.freeze_encoder or "heads." in name):
-        raise UserError("--freeze-encoder: no head of these tasks has weights, so there is nothing to train")
+    _check_frozen(model, settings, trained)
     return model, trained, train, dev, Reader(source.tokenizer.template, settings.max_length)
 
 

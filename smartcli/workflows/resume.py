@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -37,7 +38,9 @@ def find_run(home: Home, command: str, name: str | None, resume: str | None) -> 
     found = [run for run in runs.interrupted() if _command_of(run) == command]
     if len(found) > 1:
         names = ", ".join(run.name for run in found)
-        raise UserError(f"--resume: several {command} runs are interrupted: {names}; name one, as in --resume {found[0].name}")
+        raise UserError(
+            f"--resume: several {command} runs are interrupted: {names}; name one, as in --resume {found[0].name}"
+        )
     return found[0] if found else None
 
 
@@ -48,7 +51,9 @@ def _command_of(run: Run) -> Any:
 def _of_command(run: Run, command: str) -> Run:
     other = _command_of(run)
     if other != command:
-        raise UserError(f'the run "{run.name}" was started by smart {other}; resume it with: smart {other} --resume {run.name}')
+        raise UserError(
+            f'the run "{run.name}" was started by smart {other}; resume it with: smart {other} --resume {run.name}'
+        )
     return run
 
 
@@ -59,7 +64,9 @@ def check_finished(checkpoint: Checkpoint, command: str, resolved: Resolved) -> 
     """
     meta = checkpoint.meta
     if meta["kind"] != command:
-        raise UserError(f'"{checkpoint.name}" exists already, as a checkpoint of kind {meta["kind"]}; choose another --name')
+        raise UserError(
+            f'"{checkpoint.name}" exists already, as a checkpoint of kind {meta["kind"]}; choose another --name'
+        )
     stored = Settings.from_json(meta["settings"])
     for option in OPTIONS:
         if option.key in RUN_ONLY or option.key not in resolved.given | {"data"}:
@@ -75,6 +82,28 @@ def check_finished(checkpoint: Checkpoint, command: str, resolved: Resolved) -> 
             f'"{checkpoint.name}" is finished already, on other content of the data set "{meta["data"]["name"]}" '
             f"({meta['data']['fingerprint'][:12]}, now {resolved.data_set.fingerprint[:12]}); choose another --name"
         )
+
+
+def as_started(settings: Settings, machine: Mapping[str, Any], given: frozenset[str]) -> Settings:
+    """Return `settings` with the threads and the precision with which the run started, where none are given."""
+    stored = {key: machine.get(key) for key in ("threads", "precision")}
+    return replace(settings, **{key: value for key, value in stored.items() if value is not None and key not in given})
+
+
+def check_encoder(run: Run, about: Mapping[str, Any]) -> None:
+    """Raise a UserError when the encoder or its tokenizer is not the one with which the run started."""
+    stored = run.header["encoder"]
+    for key, value in stored.items():
+        if about.get(key) != value:
+            raise UserError(
+                f'the encoder "{stored.get("id")}" was changed since the run "{run.name}" started: its {key} was '
+                f"{_short(value)}, now {_short(about.get(key))}; put the old one back, or remove the run with: "
+                f"smart runs rm {run.name}"
+            )
+
+
+def _short(value: Any) -> str:
+    return str(value)[:16]
 
 
 def adopt_run(home: Home, run: Run, resolved: Resolved) -> Resolved:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from smartcli.atomic import explain_os_errors
+from smartcli.errors import SmartCliError
 
 
 class RunLog:
@@ -19,8 +20,16 @@ class RunLog:
         self.path = path
         with explain_os_errors(path, "write"):
             self._file = path.open("r+b" if path.exists() else "w+b")
-            self._file.truncate(keep_bytes)
-            self._file.seek(keep_bytes)
+            length = self._file.seek(0, os.SEEK_END)
+            if length >= keep_bytes:
+                self._file.truncate(keep_bytes)
+                self._file.seek(keep_bytes)
+        if length < keep_bytes:
+            self._file.close()
+            raise SmartCliError(
+                f"{path}: has {length} bytes, but {keep_bytes} were written when the run was saved last; the log was "
+                f"altered, so the run cannot go on: remove it with `smart runs rm {path.parent.name}` and start again"
+            )
 
     def __enter__(self) -> RunLog:
         return self

@@ -6,18 +6,18 @@ import shlex
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from smartcli.data.store import DataSet
-from smartcli.errors import SmartCliError, Stopped
+from smartcli.errors import Stopped
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.checkpoints import Registry
 from smartcli.registry.runs import Run, Runs
 from smartcli.workflows.finish import describe, predictions_of, register
 from smartcli.workflows.inputs import Inputs, read_inputs
-from smartcli.workflows.resume import adopt_run, check_finished, find_run
+from smartcli.workflows.resume import adopt_run, as_started, check_encoder, check_finished, find_run
 from smartcli.workflows.run_log import RunLog
 from smartcli.workflows.settings import Resolved
 from smartcli.workflows.signals import StopFlag, stop_on_signals
@@ -62,12 +62,16 @@ def train(
         if found is not None:
             stack.enter_context(found.lock())
             resolved = adopt_run(home, found, resolved)
-            run_name = found.name
-        else:
+        elif name is not None:
+            registry.check_free(name)
+        training = Training(home, command, resolved, argv, listener, stop)
+        training.prepare(found)
+        if found is None:
+            # Only now, so that a wrong option uses up no number and leaves no file.
             run_name = stack.enter_context(registry.claim(name))
-        training = Training(home, command, run_name, resolved, argv, listener, stop)
-        training.prepare()
-        run = found or runs.create(run_name, training.header())
+            run = runs.create(run_name, training.header())
+        else:
+            run_name, run = found.name, found
         checkpoint = training.run(run, registry)
         runs.remove(run_name)
     return TrainOutcome(checkpoint.name, checkpoint.meta)
@@ -80,13 +84,12 @@ class Training:
         self,
         home: Home,
         command: str,
-        name: str,
         resolved: Resolved,
         argv: list[str],
         listener: Listener,
         stop: StopFlag,
     ) -> None:
-        self.home, self.command, self.name, self.resolved = home, command, name, resolved
+        self.home, self.command, self.resolved = home, command, resolved
         self.argv, self.listener, self.stop = argv, listener, stop
         self.inputs: Inputs
         self.choice: Choice
@@ -100,19 +103,31 @@ class Training:
         """Tell the listener what is not wrong but worth knowing."""
         self.listener({"event": "warning", "message": message})
 
-    def prepare(self) -> None:
-        """Read data, encoder and device; every mistake of the user shows before anything is written."""
-        from smartcli.engine.device import choose
+    def prepare(self, run: Run | None = None) -> None:
+        """Read data, encoder and device; every mistake of the user shows before anything is written.
+
+        With `run`, the interrupted one, threads, precision and encoder must be or become what they were.
+        """
+        import torch
+
+        from smartcli.engine.device import choose, choose_device
         from smartcli.engine.train import Job
         from smartcli.metrics import score
 
         settings = self.resolved.settings
-        self.choice = choose(settings, self.home)
-        if self.choice.warning:
-            self.warn(self.choice.warning)
+        choose_device(settings.device)
         say = lambda text: self.listener({"event": "note", "message": text})  # noqa: E731
         self.inputs = read_inputs(self.home, self.data_set, settings, say)
-        import torch
+        if run is None:
+            self.choice = choose(settings, self.home)
+        else:
+            check_encoder(run, self.inputs.source.about)
+            started = run.header["machine"]
+            self.choice = choose(as_started(settings, started, self.resolved.given), self.home)
+            if self.choice.precision == started.get("precision"):
+                self.choice = replace(self.choice, reason=started.get("precision_reason", self.choice.reason))
+        if self.choice.warning:
+            self.warn(self.choice.warning)
 
         device = torch.device(self.choice.device)
         self.inputs.model.to(device)
@@ -163,15 +178,15 @@ class Training:
                 run.save(state.write, state.position.to_json())
 
             if snapshot is None:
-                record(self._start_event())
+                record(self._start_event(run.name))
             else:
-                self.listener(self._start_event())
+                self.listener(self._start_event(run.name))
                 record({"event": "resume", "step": snapshot.position.total, **self.machine()})
             try:
                 result = train(self.job, Callbacks(record, self.listener, save, self.stop), snapshot)
             except Interrupted as stopped:
                 raise Stopped(
-                    f"stopped after step {self._step_of(run)}, and saved; go on with: {self._resume_command()}",
+                    f"stopped after step {self._step_of(run)}, and saved; go on with: {self._resume_command(run.name)}",
                     self.stop.exit_code,
                 ) from stopped
             for warning in result.warnings:
@@ -187,7 +202,7 @@ class Training:
         from smartcli.engine.state import Snapshot
 
         stored, now = run.header["machine"], self.machine()
-        for key in ("cpu", "torch", "threads", "precision"):
+        for key in ("cpu", "device", "torch", "threads", "precision"):
             if stored.get(key) != now[key]:
                 self.warn(
                     f"{key} is {now[key]}, but the run started with {stored.get(key)}: it goes on, but its numbers "
@@ -196,22 +211,22 @@ class Training:
         return Snapshot.read(*saved)
 
     def _step_of(self, run: Run) -> int:
-        saved = run.load()
-        return int(saved[1]["total"]) if saved is not None else 0
+        position = run.position()
+        return int(position["total"]) if position is not None else 0
 
-    def _resume_command(self) -> str:
+    def _resume_command(self, name: str) -> str:
         words = ["smart"]
-        if "--home" in self.argv:
+        if any(word.partition("=")[0] == "--home" for word in self.argv):
             words += ["--home", str(self.home.root)]
-        return shlex.join([*words, self.command, "--resume", self.name])
+        return shlex.join([*words, self.command, "--resume", name])
 
-    def _start_event(self) -> dict[str, Any]:
+    def _start_event(self, name: str) -> dict[str, Any]:
         phases = self.job.phases()
         epochs = {phase.key: phase.epochs for phase in phases}
         return {
             "event": "start",
             "command": self.command,
-            "name": self.name,
+            "name": name,
             "steps": sum(phase.steps for phase in phases),
             "epochs": phases[0].epochs if len(phases) == 1 else epochs,
             "settings": self.resolved.settings.to_json(),
@@ -236,7 +251,7 @@ class Training:
 
     def _register(self, result: Result, run: Run, registry: Registry) -> Checkpoint:
         meta = describe(
-            self.name,
+            run.name,
             self.command,
             self.argv,
             self.resolved.settings,
@@ -246,6 +261,4 @@ class Training:
             self.machine(),
         )
         predictions = predictions_of(self.data_set, "dev", result.outputs)
-        if not predictions:
-            raise SmartCliError(f'the data set "{self.data_set.name}" has no dev rows for the tasks that were trained')
         return register(registry, meta, self.inputs, predictions, run.log_path)
