@@ -22,9 +22,11 @@ def read_json_lines(
     stream: BinaryIO, name: str, wanted: Wanted, problems: Problems
 ) -> tuple[tuple[str, ...], tuple[str, ...], Iterator[tuple[int, Sequence[Cell]]]]:
     """Return the first object's keys, the columns to read, and the rows (line, cells of these columns)."""
+    before = problems.count
     objects = _objects(stream, name, problems)
     first = next(objects, None)
-    problems.raise_if_any()
+    if first is None and problems.count > before:
+        return (), wanted.needed, iter(())
     if first is None:
         raise UserError(f"{name}:1: the file is empty; expected one JSON object a line")
     header = tuple(first[1])
