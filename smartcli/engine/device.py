@@ -15,6 +15,7 @@ import torch
 
 from smartcli.atomic import write_file
 from smartcli.config import Settings
+from smartcli.engine.allocator import keep_freed_memory
 from smartcli.errors import UserError
 from smartcli.home import Home
 
@@ -123,8 +124,9 @@ def fine_penalty(settings: Settings) -> bool:
 
 
 def choose(settings: Settings, home: Home) -> Choice:
-    """Return device, precision and threads for `settings`, with the reason in words."""
+    """Return device, precision and threads for `settings`, with the reason in words; sets threads and malloc."""
     device = choose_device(settings.device)
+    keep_freed_memory()
     threads = set_threads(settings.threads)
     if settings.precision != "auto":
         warning = None

@@ -44,6 +44,4 @@ def restore_optimizer(
     for name, parameter in named:
         keys = ("exp_avg", "exp_avg_sq", "step")
         if f"{name}.step" in tensors:
-            optimizer.state[parameter] = {
-                key: tensors[f"{name}.{key}"].to(parameter.device).clone() for key in keys
-            }
+            optimizer.state[parameter] = {key: tensors[f"{name}.{key}"].to(parameter.device).clone() for key in keys}
