@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -25,6 +27,7 @@ class Entry(NamedTuple):
     panel: str
 
 
+COMPLETION_VARIABLE = "_SMART_COMPLETE"
 _TRAIN, _SCORE, _KEEP = "Prepare and train", "Score and use", "Look after"
 
 COMMANDS: tuple[Entry, ...] = (
@@ -78,8 +81,20 @@ def start(
         welcome(ctx)
 
 
-def build_app() -> typer.Typer:
-    """Return the application with every command of `COMMANDS` registered."""
+def _named_only(found: Any) -> Any:
+    """Return a stand-in with the help of a command or sub-application and none of its parameters."""
+    if isinstance(found, typer.Typer):
+        return typer.Typer(help=found.info.help, callback=found.info.callback)
+
+    def stand_in() -> None:
+        raise AssertionError("only its help is shown")
+
+    stand_in.__doc__ = found.__doc__
+    return stand_in
+
+
+def build_app(whole: Callable[[str], bool] = lambda name: True) -> typer.Typer:
+    """Return the application with every command of `COMMANDS`; those that `whole` refuses have their help alone."""
     app = typer.Typer(
         name="smart",
         cls=FriendlyGroup,
@@ -90,6 +105,8 @@ def build_app() -> typer.Typer:
     )
     for entry in COMMANDS:
         found: Any = getattr(importlib.import_module(f"smartcli.cli.{entry.module}"), entry.attribute)
+        if not whole(entry.name):
+            found = _named_only(found)
         if isinstance(found, typer.Typer):
             app.add_typer(found, name=entry.name, rich_help_panel=entry.panel)
         else:
@@ -97,13 +114,19 @@ def build_app() -> typer.Typer:
     return app
 
 
-def command_tree() -> Any:
+def command_tree(whole: Callable[[str], bool] = lambda name: True) -> Any:
     """Return the application as the command object that parses, with its help texts in their final form."""
-    group = typer.main.get_command(build_app())
+    group = typer.main.get_command(build_app(whole))
     tidy_help(group)
     return group
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Run `smart` and exit with its code."""
-    command_tree().main(args=sys.argv[1:] if arguments is None else arguments, prog_name="smart")
+    """Run `smart` and exit with its code.
+
+    Building the parameters of all commands takes longer than most commands that look something up, so
+    only those that the arguments name are built whole; shell completion gets them all.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    completing = COMPLETION_VARIABLE in os.environ
+    command_tree(lambda name: completing or name in words).main(args=words, prog_name="smart")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,6 +82,12 @@ def _extra(name: str, annotation: Any, flag: str, help: str, **more: Any) -> ins
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotation, info])
 
 
+@cache
+def _settings() -> list[inspect.Parameter]:
+    return [_parameter(option) for option in OPTIONS]
+
+
+@cache
 def _extras() -> list[inspect.Parameter]:
     """Options of a training command that are no settings: they say where settings come from and go to."""
     return [
@@ -123,9 +130,8 @@ def _extras() -> list[inspect.Parameter]:
 def training_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give `command(ctx, options, …)` every training option; its own further parameters stay first."""
     own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "options"]
-    extras = _extras()
     keys = {field_of(option.key): option.key for option in OPTIONS}
-    loose = [p.name for p in extras if p.name not in ("config", "recipe")]
+    loose = [p.name for p in _extras() if p.name not in ("config", "recipe")]
 
     def run(**values: Any) -> None:
         flags = {keys[name]: values.pop(name) for name in list(keys) if values.get(name) is not None}
@@ -134,7 +140,7 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
         command(options=options, **{p.name: values[p.name] for p in own})
 
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-    parameters += [*(_parameter(option) for option in OPTIONS), *extras]
+    parameters += [*_settings(), *_extras()]
     run.__signature__ = inspect.Signature(parameters, return_annotation=None)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     run.__name__, run.__doc__, run.__module__ = command.__name__, command.__doc__, command.__module__

@@ -165,5 +165,12 @@ def test_a_closed_pipe_is_no_error_message(tmp_path: Path) -> None:
     assert "error" not in done.stderr
 
 
+def test_help_is_the_same_where_only_named_commands_are_built() -> None:
+    whole, slim = command_tree(), command_tree(lambda name: name == "evaluate")
+    assert {n: c.help for n, c in whole.commands.items()} == {n: c.help for n, c in slim.commands.items()}
+    assert len(slim.commands["evaluate"].params) == len(whole.commands["evaluate"].params)
+    assert slim.commands["finetune"].params == []
+
+
 def test_the_application_can_be_built_twice() -> None:
     assert build_app() is not build_app()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -35,12 +35,13 @@ def test_starting_imports_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_help_is_there_at_once() -> None:
+    # CPU time, since other processes may share the machine; the best of a few, since they share its caches too.
     times = []
     for _ in range(5):
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-m", "smartcli", "--help"], capture_output=True, check=True)
-        times.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         if times[-1] < LIMIT:
             return
-    # The best of several, since other processes may share the machine.
     assert min(times) < LIMIT
