@@ -19,6 +19,11 @@ def text_keys(rows: SplitRows) -> np.ndarray:
     )
 
 
+def count_shared(rows: SplitRows, other: SplitRows) -> int:
+    """Return how many of `rows` have the texts of any row of `other`."""
+    return int(np.isin(text_keys(rows), text_keys(other)).sum())
+
+
 def count_leaks(splits: Iterable[str], open_split: Callable[[str], SplitRows]) -> Iterator[tuple[str, int]]:
     """Yield (split, rows whose texts stand in train too) for dev and test, where both are there."""
     names = list(splits)

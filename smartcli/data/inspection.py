@@ -1,0 +1,124 @@
+"""What a split's rows look like: balance of labels, lengths, rows that stand twice or contradict each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from smartcli.data.leaks import text_keys
+from smartcli.data.rows import SplitRows
+from smartcli.tasks import Task
+
+MEASURED = 20_000
+"""Rows of a split whose lengths are measured, evenly spread; more would say no more."""
+EXAMPLES = 5
+RARE = 0.02
+LOPSIDED = 0.9
+
+Measure = Callable[[Sequence[str]], list[int]]
+"""From sentences to their lengths."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Lengths of joined examples: a few quantiles, and how many are cut at the limit."""
+
+    measured: int
+    median: int
+    p95: int
+    longest: int
+    truncated: int
+
+    def to_json(self) -> dict[str, int]:
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Conflicts:
+    """Texts that stand with different labels, over all splits of a task."""
+
+    texts: int = 0
+    rows: int = 0
+    examples: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        return {"texts": self.texts, "rows": self.rows, "examples": list(self.examples)}
+
+
+def balance(task: Task, labels: np.ndarray | None) -> dict[str, Any] | None:
+    """Return rows per class, or lowest, mean and highest score with five equal steps; None without labels."""
+    if labels is None:
+        return None
+    if task.range is None:
+        counts = np.bincount(labels.astype(np.int64), minlength=task.classes)
+        return {name: int(count) for name, count in zip(task.labels, counts, strict=True)}
+    steps, _ = np.histogram(labels, bins=5, range=task.range)
+    return {
+        "lowest": float(labels.min()),
+        "mean": round(float(labels.mean()), 4),
+        "highest": float(labels.max()),
+        "fifths": steps.tolist(),
+    }
+
+
+def lengths(rows: SplitRows, measure: Measure, extra: int, limit: int) -> Lengths:
+    """Measure joined examples: both sentences of a pair and `extra` special tokens, against `limit`."""
+    chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MEASURED)).astype(np.int64))
+    total = np.full(len(chosen), extra, dtype=np.int64)
+    for side in range(rows.sides):
+        total += np.array(measure([rows.text(side, int(row)) for row in chosen]), dtype=np.int64)
+    median, p95 = (int(np.quantile(total, share, method="higher")) for share in (0.5, 0.95))
+    return Lengths(len(chosen), median, p95, int(total.max()), int((total > limit).sum()))
+
+
+def count_duplicates(rows: SplitRows) -> int:
+    """Return the rows whose texts stand in an earlier row of the same split."""
+    return len(rows) - len(np.unique(text_keys(rows)))
+
+
+def find_conflicts(splits: dict[str, SplitRows]) -> Conflicts:
+    """Find equal texts with different labels, within and across the labelled splits."""
+    labelled = {split: rows for split, rows in splits.items() if rows.labels is not None}
+    if not labelled:
+        return Conflicts()
+    keys = np.concatenate([text_keys(rows) for rows in labelled.values()])
+    labels = np.concatenate([rows.labels for rows in labelled.values() if rows.labels is not None])
+    order = np.lexsort((labels, keys))
+    keys, labels = keys[order], labels[order]
+    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
+    ends = np.r_[starts[1:], len(keys)]
+    clashing = np.flatnonzero(labels[starts] != labels[ends - 1])
+    places = [(split, row) for split, rows in labelled.items() for row in range(len(rows))] if len(clashing) else []
+    examples = []
+    for group in clashing[:EXAMPLES]:
+        first, last = places[order[starts[group]]], places[order[ends[group] - 1]]
+        examples.append(" and ".join(_named(labelled[split], split, row) for split, row in (first, last)))
+    count = int((ends[clashing] - starts[clashing]).sum())
+    return Conflicts(len(clashing), count, tuple(examples))
+
+
+def _named(rows: SplitRows, split: str, row: int) -> str:
+    assert rows.labels is not None
+    return f"{split} {rows.id(row)} (label {rows.labels[row]:g})"
+
+
+def findings_on_balance(task: Task, split: str, found: dict[str, Any] | None) -> list[str]:
+    """Return what is odd about the labels of a split, in words."""
+    where = f'task "{task.name}", {split}'
+    if found is None:
+        return [] if split == "test" else [f"{where}: no labels"]
+    if task.range is not None:
+        if found["lowest"] == found["highest"]:
+            return [f"{where}: every score is {found['lowest']:g}, so a correlation is undefined"]
+        return []
+    total = sum(found.values())
+    out = [f'{where}: no row of class "{name}"' for name, count in found.items() if count == 0]
+    rare = [name for name, count in found.items() if 0 < count < RARE * total]
+    out += [f'{where}: class "{name}" has {found[name]:,} of {total:,} rows' for name in rare]
+    name, most = max(found.items(), key=lambda item: item[1])
+    if most > LOPSIDED * total:
+        out.append(f'{where}: {most / total:.0%} of the rows are of class "{name}"; accuracy alone will say little')
+    return out

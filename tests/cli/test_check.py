@@ -1,0 +1,71 @@
+"""`smart check`: a folder is looked over, and nothing is stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from typer.testing import Result
+
+from smartcli.home import Home
+from tests.data.files import QQP, SST, write_course
+from tests.tiny import make_tiny_encoder
+
+Smart = Callable[..., Result]
+
+TABLE = """
+[[task]]
+name = "mood"
+kind = "classification"
+text = "line"
+label = "mood"
+labels = ["bad", "good"]
+train = "train.csv"
+dev = "dev.csv"
+test = "test.csv"
+"""
+
+
+def write(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "tasks.toml").write_text(TABLE)
+    (folder / "train.csv").write_text("line,mood\nfine day,good\nfine day,good\nrain again and again,bad\nno label,\n")
+    (folder / "dev.csv").write_text("line,mood\nfine day,bad\nsun,good\n")
+    (folder / "test.csv").write_text("line\nsun\nrain again and again\n")
+    return folder
+
+
+def test_every_kind_of_oddity_is_counted(smart: Smart, tmp_path: Path, home: Home) -> None:
+    encoder = make_tiny_encoder(tmp_path / "tiny")
+    result = smart("check", write(tmp_path / "own"), "--encoder", encoder, "--json", "--max-length", "8")
+    assert result.exit_code == 0, result.stderr
+    value = json.loads(result.stdout)
+    splits = value["tasks"][0]["splits"]
+    assert splits["train"]["balance"] == {"bad": 1, "good": 2}
+    assert [splits[s]["rows"] for s in ("train", "dev", "test")] == [3, 2, 2]
+    assert [splits[s]["duplicates"] for s in ("train", "dev", "test")] == [1, 0, 0]
+    assert [splits[s]["also_in_train"] for s in ("train", "dev", "test")] == [0, 1, 1]
+    assert splits["test"]["also_in_dev"] == 1
+    assert value["tasks"][0]["conflicts"]["texts"] == 1
+    assert value["lengths_in"] == f"tokens of {encoder}"
+    assert [Path(skip).name for skip in value["skipped"]] == ["train.csv:5: no mood"]
+    findings = "\n".join(value["findings"])
+    for words in ("1 texts stand with different labels (3 rows)", "1 rows repeat", "stands in train too", "in dev too"):
+        assert words in findings
+    assert not home.root.exists()
+
+
+def test_the_course_s_folder_is_known_without_a_table(smart: Smart, tmp_path: Path) -> None:
+    result = smart("check", write_course(tmp_path / "course", quora_train=QQP + "2\tq9\tx\t\t\n"))
+    assert result.exit_code == 0, result.stderr
+    for words in ("sst (classification, accuracy)", "qqp (binary", "look at: ", "quora-train.csv:4: no sentence2"):
+        assert words in result.stdout
+
+
+def test_wrong_files_are_exit_2_by_file_and_line(smart: Smart, tmp_path: Path) -> None:
+    result = smart("check", write_course(tmp_path / "course", ids_sst_dev=SST.replace("\t4", "\t9")))
+    assert result.exit_code == 2
+    assert "ids-sst-dev.csv:2: wrong sentiment" in result.stderr
+    for folder in (tmp_path / "none", tmp_path):
+        assert smart("check", folder).exit_code == 2
