@@ -44,6 +44,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("checkpoints", "checkpoints", "app", _KEEP),
     Entry("runs", "runs", "app", _KEEP),
     Entry("data", "data", "app", _KEEP),
+    Entry("check", "check", "check", _KEEP),
     Entry("doctor", "doctor", "doctor", _KEEP),
 )
 
