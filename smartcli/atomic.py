@@ -29,6 +29,7 @@ __all__ = [
     "canonical_json",
     "clean_stale",
     "explain_os_errors",
+    "hide",
     "new_folder",
     "publish",
     "refuse_symlinks",
@@ -71,11 +72,13 @@ def temp_folder(target: Path) -> Iterator[Path]:
     """
     DISK.make_folder(target.parent)
     temp = temp_path(target.parent)
+    DISK.becomes[temp] = target
     try:
         DISK.make_temp(temp)
         with explain_os_errors(target, "write", inside=temp):
             yield temp
     finally:
+        DISK.becomes.pop(temp, None)
         if temp.exists():
             DISK.remove_tree(temp)
 
@@ -133,10 +136,19 @@ def publish(temp: Path, target: Path, *, replace: bool = False) -> None:
 
 def remove_folder(folder: Path) -> None:
     """Remove `folder` so that it vanishes at once: nobody ever sees a part of it under its name."""
+    DISK.remove_tree(hide(folder))
+
+
+def hide(folder: Path) -> Path:
+    """Rename `folder` durably to a temporary name, and return that: the short half of a removal."""
     aside = temp_path(folder.parent)
-    DISK.rename(folder, aside)
-    DISK.sync_folder(folder.parent)
-    DISK.remove_tree(aside)
+    DISK.becomes[aside] = folder
+    try:
+        DISK.rename(folder, aside)
+        DISK.sync_folder(folder.parent)
+    finally:
+        del DISK.becomes[aside]
+    return aside
 
 
 def clean_stale(folder: Path) -> list[Path]:

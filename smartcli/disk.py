@@ -30,6 +30,17 @@ class Disk:
 
     observer: Callable[[str, Path], None] | None = None
 
+    def __init__(self) -> None:
+        self.becomes: dict[Path, Path] = {}
+        """Temporary path to the one it is going to have, which is the one that errors name."""
+
+    def shown(self, path: Path) -> Path:
+        """Return `path` as the user knows it."""
+        for at in (path, *path.parents):
+            if at in self.becomes:
+                return self.becomes[at] / path.relative_to(at)
+        return path
+
     def _tell(self, call: str, path: Path) -> None:
         if self.observer is not None:
             self.observer(call, path)
@@ -63,7 +74,7 @@ class Disk:
             path.chmod(FOLDER_MODE)
 
     def write(self, path: Path, content: bytes, *, shown: Path | None = None) -> None:
-        """Write a file (0600) and fsync it; errors name `shown`, the name it is going to have."""
+        """Write a file (0600) and fsync it; errors name `shown` if given, else the name it is going to have."""
         with explain_os_errors(shown or path, "write", needed=len(content)):
             self._tell("write", path)
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE)
@@ -143,6 +154,7 @@ def explain_os_errors(
 
 
 def _explained(path: Path, doing: str, number: int | None, reason: str, needed: int | None) -> SmartCliError:
+    path = DISK.shown(path)
     text = f"could not {doing} {path}: {reason}"
     if number in _WRONG_PATH:
         return UserError(f"{text}; expected a folder that can be made or written there; choose another path")
@@ -157,6 +169,16 @@ def _explained(path: Path, doing: str, number: int | None, reason: str, needed: 
     if number in (errno.ENOTEMPTY, errno.EEXIST):
         return SmartCliError(f"{text}; it exists already: remove it or choose another name")
     return SmartCliError(f"{text}; check the path, or choose another place with --home or $SMART_HOME")
+
+
+def tree_size(folder: Path) -> int:
+    """Return the bytes of the plain files in `folder`; what vanishes meanwhile counts as nothing."""
+    total = 0
+    for at, _, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(at, name)).st_size
+    return total
 
 
 def _free(path: Path) -> list[int]:

@@ -119,14 +119,17 @@ class Checkpoint:
 
         return read_predictions(self.read(PREDICTIONS), f"{self.name}/{PREDICTIONS}")
 
-    def _explain(self, error: Exception) -> SmartCliError:
+    def unchanged(self) -> bool:
+        """Return whether the checkpoint is still the one that was opened, not removed and not made anew."""
         try:
-            same = parse_manifest(self.folder).hash == self.manifest.hash
+            return parse_manifest(self.folder).hash == self.manifest.hash
         except FileNotFoundError:
-            same = False
+            return False
         except Damaged:
-            same = True
-        if not same:
+            return True
+
+    def _explain(self, error: Exception) -> SmartCliError:
+        if not self.unchanged():
             return UserError(f'checkpoint "{self.name}" was removed or replaced by another process meanwhile')
         return error if isinstance(error, SmartCliError) else Damaged(self.folder, "", str(error))
 

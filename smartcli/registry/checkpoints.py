@@ -8,8 +8,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from smartcli.atomic import DISK, clean_stale, temp_path, write_file
+from smartcli.atomic import DISK, clean_stale, hide, remove_folder, write_file
 from smartcli.data.sealed import seal
+from smartcli.disk import tree_size
 from smartcli.errors import SmartCliError, UserError
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint, Problem, folder_problems
@@ -22,6 +23,8 @@ from smartcli.registry.names import check_name, expand_patterns, is_name, natura
 from smartcli.strictjson import parse_object
 
 _NUMBERS = ".numbers"
+_LOOKS = 5
+"""Times to look at a name that other processes remove and make anew while it is read."""
 
 
 class Registry:
@@ -33,6 +36,15 @@ class Registry:
     def names(self) -> list[str]:
         """Return the names of all checkpoints in natural order, damaged ones included."""
         return natural_order(_listing(self.home.checkpoints))
+
+    def check_free(self, name: str, option: str = "--name") -> None:
+        """Raise a UserError when `name` is no name, or a checkpoint or interrupted run has it; nothing is written.
+
+        A name that a live process holds is left to `claim`.
+        """
+        check_name(name, option)
+        if owner_of(self.home, name) is None:
+            self._refuse_taken(name, option)
 
     @contextmanager
     def claim(self, name: str | None, option: str = "--name") -> Iterator[str]:
@@ -75,7 +87,7 @@ class Registry:
         """
         check_name(name, "checkpoint name")
         folder = self.home.checkpoints / name
-        for _ in range(3):
+        for _ in range(_LOOKS):
             before = _identity(folder)
             if before is None:
                 break
@@ -114,12 +126,12 @@ class Registry:
                 continue
             if names is not None and not os.path.lexists(folder):
                 raise unknown_name(name, self.names())
-            before = _identity(folder)
-            found = folder_problems(folder)
-            if _identity(folder) == before:
-                problems += found
-            elif os.path.lexists(folder):
-                problems += folder_problems(folder)
+            for _ in range(_LOOKS):
+                before = _identity(folder)
+                found = folder_problems(folder)
+                if _identity(folder) == before:
+                    problems += found
+                    break
         return problems
 
     def remove(self, name: str, force: bool = False) -> int:
@@ -139,16 +151,13 @@ class Registry:
                         f'"{name}" is named by {", ".join(users)}, which would then lack where it came from; '
                         "remove that first, or add --force"
                     )
-                freed = _tree_size(folder)
+                freed = tree_size(folder)
                 # A run left over by a kill between commit and its removal must not rise from the dead.
                 going = [self.home.runs / name, folder]
                 going += [p for p in _paths(self.home.predictions) if p.name.rpartition("@")[0] == name]
-                aside = [(path, temp_path(path.parent)) for path in going if os.path.lexists(path)]
-                for path, temp in aside:
-                    DISK.rename(path, temp)
-                    DISK.sync_folder(path.parent)
-            for _, temp in aside:
-                DISK.remove_tree(temp)
+                aside = [hide(path) for path in going if os.path.lexists(path)]
+            for path in aside:
+                DISK.remove_tree(path)
         return freed
 
     def removal_order(self, names: Sequence[str]) -> list[str]:
@@ -216,9 +225,7 @@ class Registry:
             if os.path.lexists(self.home.checkpoints / name) and owner_of(self.home, name) is None:
                 with suppress(SmartCliError), hold(self.home, name, wait=0, again=False):
                     if os.path.lexists(self.home.checkpoints / name):
-                        temp = temp_path(self.home.runs)
-                        DISK.rename(self.home.runs / name, temp)
-                        DISK.remove_tree(temp)
+                        remove_folder(self.home.runs / name)
 
 
 def _check_new(temp: Path, name: str) -> None:
@@ -254,21 +261,13 @@ def _listing(folder: Path) -> list[str]:
     return [path.name for path in _paths(folder) if is_name(path.name)]
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
+def _identity(folder: Path) -> tuple[int, ...] | None:
     try:
         found = folder.lstat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
-
-
-def _tree_size(folder: Path) -> int:
-    total = 0
-    for path in (folder, *folder.rglob("*")):
-        with suppress(OSError):
-            if path.is_file() and not path.is_symlink():
-                total += path.lstat().st_size
-    return total
+    # Inode numbers are soon used again, so the moment of the last rename counts too.
+    return found.st_dev, found.st_ino, found.st_ctime_ns
 
 
 def _peek(path: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def commit_folder(
             check(temp)
         sync_tree(temp)
         manifest = build_manifest(temp)
-        DISK.write(temp / MANIFEST, manifest_bytes(manifest), shown=target / MANIFEST)
+        DISK.write(temp / MANIFEST, manifest_bytes(manifest))
         DISK.sync_folder(temp)
         with guard or nullcontext():
             publish(temp, target)

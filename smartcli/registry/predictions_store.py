@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smartcli.atomic import write_file
+from smartcli.atomic import DISK, write_file
+from smartcli.errors import SmartCliError
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 
@@ -35,13 +36,22 @@ def load_predictions(home: Home, checkpoint: Checkpoint, fingerprint: str, split
 def save_predictions(
     home: Home, checkpoint: Checkpoint, fingerprint: str, split: str, predictions: Predictions
 ) -> Path:
-    """Store predictions; a kill between the two files leaves a mismatch, which reads as none stored."""
+    """Store predictions, unless the checkpoint is removed meanwhile.
+
+    A kill between the two files leaves a mismatch, which reads as none stored.
+    """
     from smartcli.data.predictions import write_predictions
 
     path = stored_path(home, checkpoint, fingerprint, split)
     raw = write_predictions(predictions)
-    write_file(path, raw)
-    write_file(_checksum(path), hashlib.sha256(raw).hexdigest() + "\n")
+    try:
+        write_file(path, raw)
+        write_file(_checksum(path), hashlib.sha256(raw).hexdigest() + "\n")
+    except SmartCliError:
+        if checkpoint.unchanged():
+            raise
+    if not checkpoint.unchanged():
+        DISK.remove_tree(path.parent)
     return path
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from smartcli.atomic import DISK, clean_stale, new_folder, remove_folder, write_file
 from smartcli.data.sealed import seal
+from smartcli.disk import tree_size
 from smartcli.errors import SmartCliError, UserError, suggest
 from smartcli.home import Home
 from smartcli.processes import Process
@@ -56,11 +57,7 @@ class Run:
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        total = 0
-        for path in self.folder.rglob("*"):
-            with suppress(OSError):
-                total += path.lstat().st_size if path.is_file() and not path.is_symlink() else 0
-        return total
+        return tree_size(self.folder)
 
     def owner(self) -> Process | None:
         """Return the live process that trains it, or None: it was interrupted."""
@@ -86,7 +83,7 @@ class Run:
 
             def fill_all(temp: Path) -> None:
                 fill(temp)
-                DISK.write(temp / POSITION, canonical_json(position), shown=target / POSITION)
+                DISK.write(temp / POSITION, canonical_json(position))
 
             manifest = commit_folder(target, fill_all)
             try:
@@ -100,11 +97,15 @@ class Run:
 
     def position(self) -> dict[str, Any] | None:
         """Return the position of the last state without verifying its tensors; None when none was saved."""
-        current = self._current()
-        if current is None:
-            return None
-        manifest = parse_manifest(self.folder / current)
-        return parse_object(read_verified(self.folder / current, POSITION, manifest, SMALL), POSITION)
+        while (current := self._current()) is not None:
+            state = self.folder / current
+            try:
+                return parse_object(read_verified(state, POSITION, parse_manifest(state), SMALL), state / POSITION)
+            except (Damaged, FileNotFoundError):
+                # Its owner may have saved the next state meanwhile.
+                if self._current() == current:
+                    raise
+        return None
 
     def load(self) -> tuple[Path, dict[str, Any]] | None:
         """Return folder and position of the last whole state, every byte verified; None when none was saved."""
@@ -164,10 +165,8 @@ class Runs:
                 if os.path.lexists(folder / name):
                     raise UserError(f'a {what} "{name}" exists already; choose another name')
             with new_folder(self.home.runs / name) as temp:
-                DISK.write(
-                    temp / HEADER, seal({"format": 1, "name": name, **header}), shown=self.home.runs / name / HEADER
-                )
-                DISK.write(temp / LOG, b"", shown=self.home.runs / name / LOG)
+                DISK.write(temp / HEADER, seal({"format": 1, "name": name, **header}))
+                DISK.write(temp / LOG, b"")
         return Run(self.home, name)
 
     def names(self) -> list[str]:
