@@ -29,8 +29,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def reference(folder: Path, ids: Any, types: Any, give_types: bool) -> dict[str, Any]:
-    model = transformers.AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+def reference(model: Any, ids: Any, types: Any, give_types: bool) -> dict[str, Any]:
     given = {"input_ids": torch.tensor([ids])}
     if give_types:
         given["token_type_ids"] = torch.tensor([types])
@@ -60,9 +59,10 @@ def test_packed_pairs_equal_transformers_one_by_one(tmp_path: Path, model_type: 
     sides = [tokenizer.encode([" ".join(draw.choice(WORDS, pair[side])) for pair in LENGTHS]) for side in (0, 1)]
     joined = join_pair(tokenizer.template, [Ragged.of(side) for side in sides], np.arange(4), 128)
     batch = pack({"task": [joined]})
+    model = transformers.AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
     for number, (first, second) in enumerate(zip(*sides, strict=True)):
         ids, types = tokenizer.template.pair(tuple(first.tolist()), tuple(second.tolist()))
-        expected = reference(folder, ids, types, give_types=spec.token_types == 2)
+        expected = reference(model, ids, types, give_types=spec.token_types == 2)
         assert ("pooler" in expected) == weights.has_pooler
         for pooling, vector in expected.items():
             with torch.no_grad():
