@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from tiny import make_tiny_encoder
 from torch import Tensor
@@ -156,3 +157,16 @@ def moved_teacher(objective: Objective, size: float = 0.05) -> None:
     generator = stream(0, "moved teacher")
     for tensor in objective.teacher.tensors().values():
         tensor.add_(torch.randn(tensor.shape, dtype=tensor.dtype, generator=generator), alpha=size)
+
+
+def watch(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[Any]:
+    """Collect what a function of the engine returns while it does its work."""
+    real, found = getattr(module, name), []
+
+    def watched(*arguments: Any, **named: Any) -> Any:
+        out = real(*arguments, **named)
+        found.append(out)
+        return out
+
+    monkeypatch.setattr(module, name, watched)
+    return found
