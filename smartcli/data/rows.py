@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from smartcli.atomic import FILE_MODE
+from smartcli.atomic import FILE_MODE, explain_os_errors
 from smartcli.errors import SmartCliError
 
 BATCH_ROWS = 16_384
@@ -90,19 +91,33 @@ def write_rows(path: Path, rows: Iterable[Row], sides: int, labelled: bool) -> S
         fields.append(("label", pa.float64()))
     schema = pa.schema(fields)
     digest = hashlib.sha256()
-    count = 0
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        for batch in _in_batches(rows):
-            digest.update(hash_form(batch))
-            columns: list[Sequence[Any]] = [[row[0] for row in batch]]
-            columns += [[row[1][side] for row in batch] for side in range(sides)]
-            if labelled:
-                columns.append([row[2] for row in batch])
-            arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
-            writer.write_batch(pa.record_batch(arrays, schema=schema))
-            count += len(batch)
+    count = needed = 0
+    with explain_os_errors(path, "write"):
+        sink = pa.OSFile(str(path), "wb")
+        try:
+            writer = pa.ipc.new_file(sink, schema)
+            for batch in _in_batches(rows):
+                digest.update(hash_form(batch))
+                record = _record(batch, schema, sides, labelled)
+                needed += record.nbytes
+                with explain_os_errors(path, "write", needed=needed):
+                    writer.write_batch(record)
+                count += len(batch)
+            writer.close()
+        finally:
+            with suppress(OSError):
+                sink.close()
     path.chmod(FILE_MODE)
     return SplitSummary(count, labelled, digest.hexdigest(), path.stat().st_size, hash_file(path))
+
+
+def _record(batch: list[Row], schema: pa.Schema, sides: int, labelled: bool) -> pa.RecordBatch:
+    columns: list[Sequence[Any]] = [[row[0] for row in batch]]
+    columns += [[row[1][side] for row in batch] for side in range(sides)]
+    if labelled:
+        columns.append([row[2] for row in batch])
+    arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.record_batch(arrays, schema=schema)
 
 
 def _in_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:

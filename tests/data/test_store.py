@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 from pathlib import Path
 
@@ -153,3 +154,18 @@ def test_files_are_private_whatever_the_umask(home: Home) -> None:
         os.umask(old)
     for path in home.data.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_a_full_disk_is_named_with_the_bytes_needed_and_leaves_what_was_there(home: Home) -> None:
+    kept = save_rows(home, "a", table(), rows())
+    many = [(str(i), ("a long line " * 20,), 1.0) for i in range(400)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(SmartCliError, match=r"could not write .*mood-train\.arrow.* bytes needed") as caught:
+            save_rows(home, "a", table(), {**rows(), "mood": {"train": many}}, force=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.exit_code == 1
+    assert open_data(home, "a").fingerprint == kept.fingerprint
+    assert sorted(path.name for path in home.data.iterdir()) == [LATEST, "a"]
