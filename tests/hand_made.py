@@ -40,6 +40,7 @@ def make_data(
     tasks: TaskTable = TASKS,
     test_labels: bool = True,
     word: str = "",
+    source: str = "demo",
     force: bool = False,
     info: dict[str, Any] | None = None,
     counts: Mapping[str, int] = COUNTS,
@@ -52,7 +53,7 @@ def make_data(
         }
         for task in tasks
     }
-    return save_rows(home, name, tasks, rows, source="demo", info=info, force=force)
+    return save_rows(home, name, tasks, rows, source=source, info=info, force=force)
 
 
 def predict(

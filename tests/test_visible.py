@@ -25,3 +25,10 @@ def test_control_characters_are_spelt_and_writing_stays(text: str, shown: str) -
 @given(st.text())
 def test_no_escape_sequence_survives(text: str) -> None:
     assert not {"\x1b", "\x9b", "\r", "\x08", "\x07", "\u202e"} & set(visible(text))
+
+
+def test_escape_sequences_in_a_message_reach_no_terminal(smart) -> None:  # type: ignore[no-untyped-def]
+    result = smart("evaluate", "a\x1b[31m*")
+    assert result.exit_code == 2
+    assert "\\x1b[31m" in result.stderr
+    assert "\x1b" not in result.stderr

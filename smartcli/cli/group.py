@@ -18,6 +18,7 @@ from typer.exceptions import TyperException
 
 from smartcli.cli.arguments import rewrite
 from smartcli.errors import SmartCliError, Stopped
+from smartcli.visible import visible
 
 
 class FriendlyGroup(TyperGroup):
@@ -64,7 +65,7 @@ def _console() -> Console:
 
 def _say(message: str, code: int) -> int:
     style = "red" if message.startswith("error:") else None
-    _console().print(message, style=style, markup=False, highlight=False, soft_wrap=True)
+    _console().print(visible(message), style=style, markup=False, highlight=False, soft_wrap=True)
     return code
 
 
@@ -92,7 +93,7 @@ def _unexpected(error: Exception) -> str:
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     if not issubclass(category, DeprecationWarning | PendingDeprecationWarning | FutureWarning | ImportWarning):
-        _console().print(f"warning: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        _console().print(visible(f"warning: {message}"), style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _close_stdout() -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from smartcli.home import Home
+from smartcli.visible import visible
 
 if TYPE_CHECKING:
     import typer
@@ -25,11 +26,11 @@ class CliState:
     def say(self, message: str) -> None:
         """Print a line of progress or comment on stderr, unless `--quiet`."""
         if not self.quiet:
-            self.err.print(message, markup=False, highlight=False, soft_wrap=True)
+            self.err.print(visible(message), markup=False, highlight=False, soft_wrap=True)
 
     def warn(self, message: str) -> None:
         """Print a warning on stderr, also with `--quiet`."""
-        self.err.print(f"warning: {message}", markup=False, highlight=False, soft_wrap=True, style="yellow")
+        self.err.print(visible(f"warning: {message}"), markup=False, highlight=False, soft_wrap=True, style="yellow")
 
 
 def make_state(home: Home, *, quiet: bool, debug: bool) -> CliState:

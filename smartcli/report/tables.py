@@ -60,6 +60,8 @@ class ScoreTable:
     """What a reader must know beside the numbers: undefined scores, members chosen on this split."""
     part: str = ""
     """Which rows of the split these are, where not all."""
+    remarks: Sequence[str] = field(default=())
+    """What stands below the table: how the scores compare with others'."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what `--json` prints."""
@@ -90,7 +92,7 @@ class ScoreTable:
 
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left", caption_justify="left")
         table.title = plain(f"{self.part or self.split} of {self.title}")
-        table.caption = plain(self._counts())
+        table.caption = plain("\n".join(line for line in (self._counts(), *self.remarks) if line))
         for name in ("checkpoint", "method"):
             table.add_column(name, overflow="fold")
         for name in ("λ", "dropout", "seed"):

@@ -5,20 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from smartcli.data.predictions import Predictions, write_predictions
+from smartcli.data.predictions import Predictions
 from smartcli.ensemble import combine, halves, rank
 from smartcli.errors import UserError
 from smartcli.home import Home
-from smartcli.metrics import overall, score_tasks
-from smartcli.registry.checkpoint import PREDICTIONS, Checkpoint
+from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.checkpoints import Registry
-from smartcli.registry.meta import FORMAT, META
 from smartcli.report.tables import ScoreRow, ScoreTable
-from smartcli.strictjson import canonical_json
-from smartcli.workflows.evaluate import score_row
+from smartcli.workflows.ensemble_record import ensemble_meta, fill_folder
+from smartcli.workflows.evaluate import remarks_on, score_row
 from smartcli.workflows.scoring import Subject, all_tasks, data_words, own_tasks, subject_of
 
 
@@ -84,11 +81,12 @@ def ensemble(
     if selection is not None:
         reported = combine(subject.tasks, [report_on[one] for one in names], names)
     with registry.claim(name) as taken:
-        meta = ensemble_meta(taken, chosen, subject, combined, selection, reported, argv, started)
-        checkpoint = registry.commit(taken, lambda folder: _fill(folder, meta, combined))
+        how = None if selection is None else selection.to_json()
+        meta = ensemble_meta(taken, chosen, subject, combined, how, reported, argv, started)
+        checkpoint = registry.commit(taken, lambda folder: fill_folder(folder, meta, combined))
     rows = [score_row(member, subject.tasks, report_on[member.name]) for member in chosen]
     rows.append(score_row(checkpoint, subject.tasks, reported))
-    return EnsembleOutcome(checkpoint, _table(subject, rows, selection), selection)
+    return EnsembleOutcome(checkpoint, _table(subject, rows, selection, remarks_on(chosen, subject)), selection)
 
 
 def check_members(members: Sequence[Checkpoint], top: int | None) -> None:
@@ -132,87 +130,9 @@ def select(subject: Subject, dev: dict[str, Predictions], top: int) -> tuple[Sel
     return selection, {name: second for name, (_, second) in split.items()}
 
 
-def ensemble_meta(
-    name: str,
-    members: Sequence[Checkpoint],
-    subject: Subject,
-    combined: Predictions,
-    selection: Selection | None,
-    reported: Predictions,
-    argv: Sequence[str],
-    started: float,
-) -> dict[str, Any]:
-    """Return the ensemble's smart.json."""
-    first = members[0]
-    lineage: dict[str, Any] = {"init": None, "members": [member.reference() for member in members]}
-    if selection is not None:
-        lineage["selection"] = {**selection.to_json(), "metrics": _metrics(subject, reported)}
-    return {
-        "format": FORMAT,
-        "name": name,
-        "kind": "ensemble",
-        "method": f"ensemble of {len(members)}",
-        "command": list(argv),
-        "settings": {},
-        "tasks": first.meta["all_tasks"],
-        "all_tasks": first.meta["all_tasks"],
-        "encoder": None,
-        "data": first.meta["data"],
-        "lineage": lineage,
-        "metrics": _metrics(subject, combined),
-        "best_epoch": None,
-        "versions": _versions(),
-        "seconds": round(time.monotonic() - started, 3),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": None,
-    }
-
-
-def _metrics(subject: Subject, predictions: Predictions) -> dict[str, Any]:
-    scores = score_tasks(subject.tasks, predictions)
-    each = {task: None if score is None else score.to_json() for task, score in scores.items()}
-    return {**each, "overall": overall(list(scores.values()))}
-
-
-def _versions() -> dict[str, str]:
-    import platform
-
-    import numpy as np
-
-    from smartcli import __version__
-
-    return {"smartcli": __version__, "python": platform.python_version(), "numpy": np.__version__}
-
-
-def _fill(folder: Path, meta: dict[str, Any], combined: Predictions) -> None:
-    (folder / META).write_bytes(canonical_json(meta))
-    (folder / PREDICTIONS).write_bytes(write_predictions(combined))
-    (folder / "README.md").write_text(_card(meta), encoding="utf-8")
-
-
-def _card(meta: dict[str, Any]) -> str:
-    members = [f"- {entry['name']} (manifest {entry['manifest'][:12]})" for entry in meta["lineage"]["members"]]
-    lines = [
-        f"# {meta['name']}",
-        "",
-        f"A smartcli {meta['method']}: for classes the members' most frequent prediction (a tie goes to the highest "
-        "mean probability among the tied), for scores their median.",
-        "",
-        *members,
-        "",
-        f"Data set: {meta['data']['name']} (fingerprint {str(meta['data']['fingerprint'])[:12]}).",
-    ]
-    if "selection" in meta["lineage"]:
-        chosen = meta["lineage"]["selection"]
-        lines += [
-            "",
-            f"The members were chosen from {chosen['of']} checkpoints on one half of dev; a fair score is the one on "
-            "the other half, which smart.json has under lineage, selection, metrics.",
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _table(subject: Subject, rows: Sequence[ScoreRow], selection: Selection | None) -> ScoreTable:
+def _table(
+    subject: Subject, rows: Sequence[ScoreRow], selection: Selection | None, remarks: Sequence[str]
+) -> ScoreTable:
     notes = [f"{row.checkpoint}: {score.note}" for row in rows for score in row.scores.values() if score and score.note]
     part = ""
     if selection is not None:
@@ -222,5 +142,13 @@ def _table(subject: Subject, rows: Sequence[ScoreRow], selection: Selection | No
             "the scores in the table are on the other half"
         )
     return ScoreTable(
-        subject.name, subject.fingerprint, subject.title, "dev", tuple(subject.tasks), rows, notes, part
+        data=subject.name,
+        fingerprint=subject.fingerprint,
+        title=subject.title,
+        split="dev",
+        tasks=tuple(subject.tasks),
+        rows=rows,
+        notes=notes,
+        part=part,
+        remarks=remarks,
     )

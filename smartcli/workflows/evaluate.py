@@ -58,7 +58,14 @@ def evaluate(
     if paper:
         rows += paper_lines(subject.tasks, split)
     return ScoreTable(
-        subject.name, subject.fingerprint, subject.title, split, tuple(subject.tasks), rows, list(dict.fromkeys(notes))
+        data=subject.name,
+        fingerprint=subject.fingerprint,
+        title=subject.title,
+        split=split,
+        tasks=tuple(subject.tasks),
+        rows=rows,
+        notes=list(dict.fromkeys(notes)),
+        remarks=remarks_on(chosen, subject),
     )
 
 
@@ -161,6 +168,23 @@ def notes_on(checkpoint: Checkpoint, row: ScoreRow, split: str, subject: Subject
             "rows, so this score is a little high; `smart show` has the one on the other half"
         )
     return notes
+
+
+def remarks_on(checkpoints: Sequence[Checkpoint], subject: Subject) -> list[str]:
+    """Return what must be said beside these scores: encoders that had seen a task's real data before."""
+    from smartcli.workflows.paper_recipes import encoder_notes
+
+    data = subject.data_set
+    if (data.source if data is not None else checkpoints[0].meta["data"].get("source")) == "demo":
+        return []
+    ids = sorted({one for checkpoint in checkpoints for one in encoders_of(checkpoint.meta)})
+    return [f"{one}: {note}" for one in ids for note in encoder_notes(one, subject.tasks.names)]
+
+
+def encoders_of(meta: Mapping[str, Any]) -> list[str]:
+    """Return the ids of a checkpoint's encoder, or of an ensemble's members'."""
+    single = meta.get("encoder")
+    return [str(one) for one in ([single["id"]] if single else meta.get("encoders", []))]
 
 
 def check_csv(path: Path, *, as_json: bool) -> None:

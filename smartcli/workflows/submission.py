@@ -94,9 +94,9 @@ def _course_names() -> str:
 
 
 def skipped_rows(data_set: DataSet, splits: Sequence[str]) -> list[str]:
-    """Return `file:line: reason` of the rows of `splits` that prepare skipped."""
-    return [
-        f"{row['file']}:{row['line']}: {row['reason']}"
-        for row in data_set.info.get("skipped", [])
-        if row.get("split") in splits
-    ]
+    """Return `file:line: reason` of the rows of `splits` that prepare skipped, and whether more went unlisted."""
+    listed = data_set.info.get("skipped", [])
+    lines = [f"{row['file']}:{row['line']}: {row['reason']}" for row in listed if row.get("split") in splits]
+    unlisted = data_set.info.get("skipped_rows", len(listed)) - len(listed)
+    more = [f"and maybe some of {unlisted:,} more skipped rows that prepare did not list"] if unlisted else []
+    return lines + more

@@ -296,3 +296,14 @@ def test_data_whose_task_is_another_kind_is_refused(home: Home, smart: Smart) ->
     result = smart("evaluate", "ckpt1", "--data", "own")
     assert result.exit_code == 2
     assert 'its head for "sst" is for classification of sentences into 5 classes' in result.stderr
+
+
+def test_an_encoder_that_knew_the_data_is_named_below_the_table(home: Home, smart: Smart) -> None:
+    make_checkpoint(home, "a", make_data(home, "synthetic"))
+    data = make_data(home, "real", source="cs224n", word="other ")
+    make_checkpoint(home, "b", data)
+    make_checkpoint(home, "c", data)
+    assert "Quora" not in smart("evaluate", "a").stdout
+    assert " ".join(smart("evaluate", "b").stdout.split()).count("minilm: This encoder's own training had seen") == 1
+    assert " ".join(smart("ensemble", "b", "c", "--name", "d").stdout.split()).count("own training had seen") == 1
+    assert "own training had seen" in " ".join(smart("evaluate", "d").stdout.split())

@@ -1,0 +1,108 @@
+"""What a registered ensemble says about itself: smart.json, its predictions and its card."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from smartcli import __version__
+from smartcli.data.predictions import Predictions, write_predictions
+from smartcli.metrics import overall, score_tasks
+from smartcli.registry.checkpoint import PREDICTIONS, Checkpoint
+from smartcli.registry.meta import FORMAT, META
+from smartcli.report.tables import three
+from smartcli.strictjson import canonical_json
+from smartcli.workflows.evaluate import encoders_of
+from smartcli.workflows.scoring import Subject
+
+
+def ensemble_meta(
+    name: str,
+    members: Sequence[Checkpoint],
+    subject: Subject,
+    combined: Predictions,
+    selection: Mapping[str, Any] | None,
+    reported: Predictions,
+    argv: Sequence[str],
+    started: float,
+) -> dict[str, Any]:
+    """Return the ensemble's smart.json; `started` is a time.monotonic(), `reported` what the selection scored."""
+    first = members[0]
+    lineage: dict[str, Any] = {"init": None, "members": [member.reference() for member in members]}
+    if selection is not None:
+        lineage["selection"] = {**selection, "metrics": _metrics(subject, reported)}
+    return {
+        "format": FORMAT,
+        "name": name,
+        "kind": "ensemble",
+        "method": f"ensemble of {len(members)}",
+        "command": list(argv),
+        "settings": {},
+        "tasks": first.meta["all_tasks"],
+        "all_tasks": first.meta["all_tasks"],
+        "encoder": None,
+        "encoders": sorted({one for member in members for one in encoders_of(member.meta)}),
+        "data": first.meta["data"],
+        "lineage": lineage,
+        "metrics": _metrics(subject, combined),
+        "best_epoch": None,
+        "versions": _versions(),
+        "seconds": round(time.monotonic() - started, 3),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": None,
+    }
+
+
+def _metrics(subject: Subject, predictions: Predictions) -> dict[str, Any]:
+    scores = score_tasks(subject.tasks, predictions)
+    each = {task: None if score is None else score.to_json() for task, score in scores.items()}
+    return {**each, "overall": overall(list(scores.values()))}
+
+
+def _versions() -> dict[str, str]:
+    import numpy as np
+
+    return {"smartcli": __version__, "python": platform.python_version(), "numpy": np.__version__}
+
+
+def fill_folder(folder: Path, meta: dict[str, Any], combined: Predictions) -> None:
+    """Write the files of an ensemble but its manifest."""
+    (folder / META).write_bytes(canonical_json(meta))
+    (folder / PREDICTIONS).write_bytes(write_predictions(combined))
+    (folder / "README.md").write_text(_card(meta), encoding="utf-8")
+
+
+def _card(meta: dict[str, Any]) -> str:
+    members = [f"- {entry['name']} (manifest {entry['manifest'][:12]})" for entry in meta["lineage"]["members"]]
+    lines = [
+        f"# {meta['name']}",
+        "",
+        f"A smartcli {meta['method']}: for classes the members' most frequent prediction (a tie goes to the highest "
+        "mean probability among the tied), for scores their median.",
+        "",
+        *members,
+        "",
+        f"Data set: {meta['data']['name']} (fingerprint {str(meta['data']['fingerprint'])[:12]}). Scores on dev:",
+        "",
+        *(f"- {key}: {value}" for key, value in _scores(meta["metrics"])),
+    ]
+    if "selection" in meta["lineage"]:
+        chosen = meta["lineage"]["selection"]
+        lines += [
+            "",
+            f"The members were chosen from {chosen['of']} checkpoints on one half of dev; a fair score is the one on "
+            "the other half, which smart.json has under lineage, selection, metrics.",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _scores(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, found in metrics.items():
+        if isinstance(found, Mapping):
+            metric = next(one for one in found if one != "n")
+            yield key, f"{metric} {three(found[metric])} ({found['n']:,} rows)"
+        else:
+            yield key, three(found)
