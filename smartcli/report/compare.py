@@ -86,8 +86,8 @@ def judge(says: str, better: Line | None, worse: Sequence[Line | None], score: s
 
 
 def signed(value: float) -> str:
-    """Return a difference with its sign: +.021, -.003."""
-    text = short(value)
+    """Return a difference with its sign: +.021, -.003, and +.000 for one that rounds to nothing."""
+    text = short(round(value, 3) + 0.0)
     return text if text.startswith("-") else f"+{text}"
 
 

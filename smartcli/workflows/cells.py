@@ -70,7 +70,7 @@ class Watcher(Protocol):
 
     def begin(self, planned: Planned) -> None: ...
 
-    def record(self, record: dict[str, Any]) -> None: ...
+    def record(self, record: Mapping[str, Any]) -> None: ...
 
     def end(self, finished: Finished) -> None: ...
 
@@ -141,7 +141,7 @@ def run(base: Base, plan: Iterable[Planned], argv: list[str], watcher: Watcher) 
     return finished
 
 
-def _train(base: Base, one: Planned, argv: list[str], listener: Callable[[dict[str, Any]], None]) -> Mapping[str, Any]:
+def _train(base: Base, one: Planned, argv: list[str], listener: Callable[[Mapping[str, Any]], None]) -> Mapping[str, Any]:
     from smartcli.workflows.train import train
 
     flags = dict(one.flags) | ({} if one.init is None else {"init": one.init})

@@ -70,7 +70,7 @@ def run_reproduction(work: Reproduction, argv: list[str], watcher: Watcher) -> R
         scores=scores,
         lines=tuple(lines),
         facts=tuple(facts_of(data_set, finished, work.seeds)),
-        notes=(*notes_of(data_set, finished[-1].meta["encoder"]["id"]), *notes),
+        notes=(*notes_of(data_set, finished), *notes),
         verdicts=tuple(_judge(work.recipe, by_id)),
         checkpoints=tuple(one.planned.name for one in finished),
         extra=extra,

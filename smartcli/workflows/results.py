@@ -103,19 +103,19 @@ def facts_of(data_set: DataSet, finished: Sequence[Finished], seeds: Sequence[in
     ]
 
 
-def notes_of(data_set: DataSet, encoder: str) -> list[str]:
-    """Return what keeps our scores from being compared with the paper's: other data, a knowing encoder."""
+def notes_of(data_set: DataSet, finished: Sequence[Finished]) -> list[str]:
+    """Return what keeps our scores from being compared with the paper's: fewer rows, an encoder that saw the data."""
     from smartcli.data.paper import paper
     from smartcli.workflows.paper_recipes import encoder_notes
 
-    notes = encoder_notes(encoder, data_set.tasks.names)
+    meta, other = finished[-1].meta, []
     for task, counts in paper().rows.items():
-        if task in data_set.tasks and data_set.count(task, "train") != counts[0]:
-            here = data_set.count(task, "train")
-            notes.append(
-                f"{task} has {here:,} training rows here and {counts[0]:,} in the paper: its scores are not comparable."
-            )
-    return notes
+        if task in data_set.tasks:
+            used = min(data_set.count(task, "train"), meta["settings"].get("rows") or counts[0])
+            if used != counts[0]:
+                other.append(f"{task} {used:,} ({counts[0]:,})")
+    notes = [f"Training rows here (in the paper): {', '.join(other)}; these scores are not comparable."] if other else []
+    return notes + encoder_notes(meta["encoder"]["id"], data_set.tasks.names)
 
 
 def markdown(results: Results, beside: Path | None = None) -> str:

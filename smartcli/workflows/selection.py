@@ -16,7 +16,7 @@ from smartcli.tasks import Task, TaskTable
 
 Scores = Mapping[str, float | None]
 SAME_SPLIT = "selected on this split"
-OTHER_HALF = "selected on one half of dev, scored on the other"
+OTHER_HALF = "selected on the other half"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Selection:
         """What a reader must know about the two ways."""
         return (
             f"Members, best dev overall first: {', '.join(self.members)}. Choosing members on dev and reporting on "
-            f"the same dev inflates the score; the rows marked as halves chose on one half and report on the other."
+            "the same dev inflates the score; the last two rows chose on one half of dev and report on the other."
         )
 
     def lines(self, scores: Sequence[str], paper: Mapping[str, Mapping[str, float]] | None = None) -> list[Line]:

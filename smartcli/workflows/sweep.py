@@ -62,10 +62,14 @@ def plan_sweep(
     *,
     seeds: int = 1,
     sample: int | None = None,
+    top: int | None = None,
     config: Path | None = None,
     recipe: str | None = None,
 ) -> Sweep:
-    """Plan every combination of the grid's values (or `sample` of them, drawn by the first seed) times `seeds`."""
+    """Plan every combination of the grid's values (or `sample` of them, drawn by the first seed) times `seeds`.
+
+    `top` is only checked here: so many cells there must be.
+    """
     if "seed" in grid and seeds > 1:
         raise UserError("--seeds and --grid seed=… both set the seeds; give one of them")
     first = seeds_from(flags, seeds)
@@ -82,6 +86,8 @@ def plan_sweep(
         for row in rows
     ]
     base = Base(home, str(flags.get("name") or PREFIX), shared, config, recipe)
+    if top is not None and not 2 <= top <= len(cells):
+        raise UserError(f"--top must be from 2 to the {len(cells)} cells of the sweep, found {top}")
     planned = plan(base, cells)
     return Sweep(base, tuple(planned), tuple(dict.fromkeys(one.cell.seed for one in planned)))
 
@@ -108,13 +114,13 @@ def run_sweep(sweep: Sweep, argv: list[str], watcher: Watcher) -> tuple[Results,
     lines = lines_of(finished, scores)
     ranked = sorted(finished, key=lambda one: -_overall(one))
     best = max((line for line in lines if line.ours[OVERALL]), key=lambda line: _mean(line), default=None)
-    notes = notes_of(data_set, finished[0].meta["encoder"]["id"])
+    notes = notes_of(data_set, finished)
     if best is not None and len(lines) > 1:
         notes.append(f"best cell by mean dev overall: {best.label}. It was chosen on the split that scores it.")
-    varied = " × ".join(dict.fromkeys(key for one in sweep.planned for key in one.cell.options))
+    varied = list(dict.fromkeys(key for one in sweep.planned for key in one.cell.options))
     results = Results(
-        id=sweep.base.prefix,
-        title=f"Sweep over {varied.replace('_', ' ')}",
+        id="-".join([sweep.base.prefix, *varied]).replace("_", "-"),
+        title=f"Sweep over {' × '.join(varied).replace('_', ' ')}",
         scores=scores,
         lines=tuple(lines),
         facts=tuple(facts_of(data_set, finished, sweep.seeds)),

@@ -1,0 +1,116 @@
+"""Live table of the cells of a sweep or reproduction: waiting, running, done, with their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from smartcli.cli.progress import TrainingView
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.table import Table
+
+    from smartcli.workflows.cells import Finished, Planned
+
+WAITING = "waiting"
+
+
+class CellsView:
+    """Shows a plan as it is worked off; a table on a terminal, plain lines elsewhere."""
+
+    def __init__(self, console: Console, planned: Sequence[Planned], *, quiet: bool = False) -> None:
+        self.console = console
+        self.quiet = quiet
+        self.planned = list(planned)
+        self.live = console.is_terminal and not console.is_dumb_terminal and not quiet
+        self._state = {one.name: WAITING for one in planned}
+        self._scores: dict[str, Mapping[str, Any]] = {}
+        self._current: str | None = None
+        self._steps: int | None = None
+        self._plain = TrainingView(console, quiet=quiet or self.live)
+        self._live: Live | None = None
+
+    def __enter__(self) -> CellsView:
+        if self.live:
+            from rich.live import Live
+
+            self._live = Live(console=self.console, get_renderable=self.table, refresh_per_second=4)
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def begin(self, planned: Planned) -> None:
+        """Take the start of a cell."""
+        self._current, self._steps = planned.name, None
+        self._plain = TrainingView(self.console, quiet=self.quiet or self.live)
+        self._state[planned.name] = "starting"
+        if not self.live:
+            self._say(f"[{self._place(planned)}] {planned.cell.label}, seed {planned.cell.seed}: {planned.name}")
+
+    def record(self, record: Mapping[str, Any]) -> None:
+        """Take a record of the running cell's log."""
+        if self._current is None:
+            return
+        if record.get("event") == "start":
+            self._steps = record.get("steps")
+        if record.get("event") == "step":
+            total = f"/{self._steps}" if self._steps else ""
+            self._state[self._current] = f"epoch {record.get('epoch')}, step {record['step']}{total}"
+        if record.get("event") == "warning" and self.live and not self.quiet:
+            self.console.print(f"warning: {record.get('message')}", style="yellow", markup=False, highlight=False)
+        self._plain.record(record)
+
+    def end(self, finished: Finished) -> None:
+        """Take a cell's checkpoint."""
+        name = finished.planned.name
+        self._state[name] = "reused" if finished.reused else "done"
+        self._scores[name] = finished.meta["metrics"]
+        if not self.live:
+            scores = ", ".join(f"{task} {value}" for task, value in self._shown(name).items())
+            self._say(f"[{self._place(finished.planned)}] {self._state[name]}: {scores}")
+
+    def table(self) -> Table:
+        """Return the table as it stands; a plan longer than the terminal shows the part around the running cell."""
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD)
+        tasks = list(dict.fromkeys(task for scores in self._scores.values() for task in scores))
+        for name in ("cell", "seed", "state", *tasks):
+            table.add_column(Text(name), justify="right" if name in (*tasks, "seed") else "left")
+        for one in self._window():
+            scores = self._shown(one.name)
+            state = Text(self._state[one.name], style="bold" if one.name == self._current else "")
+            table.add_row(
+                Text(one.cell.label), str(one.cell.seed), state, *(Text(scores.get(task, "")) for task in tasks)
+            )
+        return table
+
+    def _window(self) -> list[Planned]:
+        room = max(4, self.console.height - 6)
+        if len(self.planned) <= room:
+            return self.planned
+        at = next((i for i, one in enumerate(self.planned) if one.name == self._current), 0)
+        first = min(max(0, at - room // 2), len(self.planned) - room)
+        return self.planned[first : first + room]
+
+    def _shown(self, name: str) -> dict[str, str]:
+        from smartcli.report.history import score_of
+        from smartcli.report.style import short
+
+        values = {task: score_of(value) for task, value in self._scores.get(name, {}).items()}
+        return {task: "–" if value is None else short(value) for task, value in values.items()}
+
+    def _place(self, planned: Planned) -> str:
+        return f"{self.planned.index(planned) + 1}/{len(self.planned)}"
+
+    def _say(self, line: str) -> None:
+        if not self.quiet:
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)

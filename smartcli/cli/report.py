@@ -1,0 +1,50 @@
+"""`smart report`: figures and one HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smartcli.cli import complete
+from smartcli.cli.state import state_of
+
+
+def report(
+    ctx: typer.Context,
+    checkpoints: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CKPT]...",
+            help="Checkpoints, ranges (ckpt1..ckpt5) or globs ('sweep-*'); default: all of the data set.",
+            autocompletion=complete.checkpoints,
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", metavar="DIR", help="Folder for report.html and figures/.", show_default=False)
+    ] = Path("report"),
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="NAME",
+            help="Data set to score on (default: the checkpoints' own).",
+            autocompletion=complete.data_sets,
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write the dev table, the paper's figures, the worst errors and calibration as one HTML page.
+
+    The page needs nothing outside itself. Figures also come as PNG and SVG.
+
+    Example: smart report ckpt1 ckpt2 --output report
+    """
+    from smartcli.workflows.report import report as write_report
+
+    state = state_of(ctx)
+    done = write_report(state.home, checkpoints or [], output, data=data, say=state.say)
+    state.out.print(str(done.page), markup=False, highlight=False, soft_wrap=True)
+    state.say(f"{len(done.figures)} figure files in {output / 'figures'}")

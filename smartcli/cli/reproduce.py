@@ -1,0 +1,64 @@
+"""`smart reproduce`: the paper's tables and Figure 3 on your data and encoder."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smartcli.cli.options import TrainingOptions, training_options
+from smartcli.cli.state import state_of
+
+_PANEL = "Reproduce"
+
+
+@training_options
+def reproduce(
+    ctx: typer.Context,
+    options: TrainingOptions,
+    target: Annotated[
+        str, typer.Argument(metavar="table2|table3|table4|figure3", help="What to reproduce.", show_default=False)
+    ],
+    seeds: Annotated[
+        int, typer.Option("--seeds", metavar="N", help="Seeds a row, counting up from --seed.", rich_help_panel=_PANEL)
+    ] = 1,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="Markdown file to put the table into, such as docs/results.md; the section of this table is "
+            "replaced, all else stays. Figure 3's pictures go beside it.",
+            rich_help_panel=_PANEL,
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=_PANEL)] = False,
+) -> None:
+    """Run the paper's rows and print its numbers, ours and the difference, and whether its orderings hold.
+
+    Run the same command again to go on: finished rows are reused, an interrupted one is resumed. A cell of
+    the paper that is not known is "–". With --rows N every row trains on N rows a task, and the table says so.
+
+    Example: smart reproduce table2 --encoder minilm --rows 2000 --output results.md
+    """
+    from smartcli.cli.cells_output import print_plan, print_results
+    from smartcli.cli.cells_view import CellsView
+    from smartcli.workflows.reproduce import draw_figure3, plan_reproduction, run_reproduction
+
+    state, argv = state_of(ctx), ["smart", *sys.argv[1:]]
+    work = plan_reproduction(
+        state.home, target, options.flags, seeds=seeds, config=options.config, recipe=options.recipe
+    )
+    if options.flags.get("dry_run"):
+        print_plan(state, work.planned)
+        return
+    with CellsView(state.err, work.planned, quiet=state.quiet) as view:
+        results = run_reproduction(work, argv, view)
+    if work.recipe.curve is not None:
+        folder = Path.cwd() if output is None else output.parent
+        results = replace(results, pictures=draw_figure3(state.home, results, work, folder))
+    print_results(state, results, as_json=as_json, output=output)
