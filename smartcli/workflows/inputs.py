@@ -17,6 +17,7 @@ from smartcli.errors import UserError
 from smartcli.families.find import find_encoder
 from smartcli.families.spec import EncoderSpec, read_spec
 from smartcli.families.tokenizer import SentenceTokenizer
+from smartcli.families.weights import open_weights
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.checkpoints import Registry
@@ -73,6 +74,8 @@ def read_source(home: Home, settings: Settings, say: Say) -> Source:
         "model_type": spec.model_type,
         "tokenizer": tokenizer.hash,
     }
+    for note in open_weights(files.folder, spec).notes:
+        say(f"{files.id}: {note}")
     return Source(files.folder, spec, tokenizer, about, None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -108,8 +109,6 @@ class Training:
 
         With `run`, the interrupted one, threads, precision and encoder must be or become what they were.
         """
-        import torch
-
         from smartcli.engine.device import choose, choose_device
         from smartcli.engine.train import Job
         from smartcli.metrics import score
@@ -129,7 +128,7 @@ class Training:
         if self.choice.warning:
             self.warn(self.choice.warning)
 
-        device = torch.device(self.choice.device)
+        device = choose_device(self.choice.device)
         self.inputs.model.to(device)
         self.job = Job(
             model=self.inputs.model,
@@ -188,6 +187,12 @@ class Training:
                 raise Stopped(
                     f"stopped after step {self._step_of(run)}, and saved; go on with: {self._resume_command(run.name)}",
                     self.stop.exit_code,
+                ) from stopped
+            except KeyboardInterrupt as stopped:
+                raise Stopped(
+                    f"stopped at once; what was trained since step {self._step_of(run)} is lost; "
+                    f"go on with: {self._resume_command(run.name)}",
+                    128 + signal.SIGINT,
                 ) from stopped
             for warning in result.warnings:
                 self.warn(warning)

@@ -1,0 +1,5 @@
+"""`python -m benchmarks`: see bench.py."""
+
+from benchmarks.bench import main
+
+main()

@@ -1,0 +1,170 @@
+"""Ours against the usual loop, in turn, in one process, on the same rows: examples/s, ratio, share of the bound.
+
+    python -m benchmarks.bench --data cs224n --steps 20
+
+The data set must be prepared (`smart prepare demo` is enough). Results are kept under benchmarks/results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.flops import gemm_peak, step_flops
+from benchmarks.usual import UsualLoop
+from smartcli.config import PerTask, Settings
+from smartcli.data.store import DataSet, open_data
+from smartcli.engine.allocator import keep_freed_memory
+from smartcli.engine.batches import Batcher
+from smartcli.engine.device import cpu_flags, cpu_name
+from smartcli.engine.phase import PhaseState
+from smartcli.engine.phases import Phase
+from smartcli.engine.schedule import steps
+from smartcli.engine.train import peak_memory
+from smartcli.home import Home, find_home
+from smartcli.workflows.inputs import read_inputs
+from smartcli.workflows.prepare import prepare
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def settings_for(encoder: str, lam: float) -> Settings:
+    """Return the settings of both loops: MiniLM's preset, batch 8 a task."""
+    return replace(
+        Settings(),
+        encoder=encoder,
+        lam=PerTask(lam),
+        lr=5e-5,
+        clip_norm=1.0,
+        attention_dropout=0.0,
+        weight_decay=0.01,
+    )
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Return the seconds that `work` takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def compare(home: Home, data_set: DataSet, encoder: str, *, lam: float, bf16: bool, count: int) -> dict[str, Any]:
+    """Time `count` steps of each loop, one of each in turn, and return the figures."""
+    settings = settings_for(encoder, lam)
+    inputs = read_inputs(home, data_set, settings, print)
+    tasks = inputs.trained
+    sizes = {task.name: len(inputs.train[task.name]) for task in tasks}
+    batch_sizes = dict.fromkeys(sizes, 8)
+    device = torch.device("cpu")
+    state = PhaseState(inputs.model, Phase(tasks.names, 1, 10_000, 10_000), settings, device, bf16)
+    batcher = Batcher(inputs.train, inputs.reader.template, settings, settings.max_length, device)
+    usual = UsualLoop(inputs.source.folder, tasks, settings, bf16=bf16)
+    warm = 3
+    ours_times, usual_times, work = [], [], []
+    for step in islice(steps(0, sizes, batch_sizes, tasks.names, 1), count + warm):
+        rows = {name: data_set.rows(name, "train") for name in sizes}
+        texts = {n: [tuple(rows[n].text(s, int(r)) for s in range(rows[n].sides)) for r in step.rows[n]] for n in sizes}
+        labels = {n: torch.from_numpy(rows[n].labels[step.rows[n]]).float() for n in sizes}
+        usual_times.append(timed(lambda texts=texts, labels=labels: usual.step(texts, labels)))
+        ours_times.append(timed(lambda step=step: state.updater.run(batcher(step), probe=False)))
+        work.append(step_flops(batcher(step).examples[0].batch, inputs.source.spec, smart=lam > 0))
+    ours_times, usual_times, work = ours_times[warm:], usual_times[warm:], work[warm:]
+    peak = gemm_peak(torch.bfloat16 if bf16 else torch.float32, 700, inputs.source.spec)
+    examples = sum(batch_sizes.values())
+    ratios = [u / o for u, o in zip(usual_times, ours_times, strict=True)]
+    return {
+        "smart": lam > 0,
+        "precision": "bf16" if bf16 else "fp32",
+        "steps": count,
+        "ours_examples_per_s": round(examples / statistics.median(ours_times), 1),
+        "usual_examples_per_s": round(examples / statistics.median(usual_times), 1),
+        "ratio": round(statistics.median(ratios), 2),
+        "ratio_of_medians": round(statistics.median(usual_times) / statistics.median(ours_times), 2),
+        "ours_seconds": round(statistics.median(ours_times), 4),
+        "gemm_peak_gflops": round(peak / 1e9, 1),
+        "share_of_bound": None if bf16 and lam > 0 else round(statistics.median(work) / statistics.median(ours_times) / peak, 3),
+        "peak_memory_mb": round(peak_memory() / 2**20),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", help="a prepared data set (default: the demo corpus in a temporary home)")
+    parser.add_argument("--cs224n", type=Path, help="the course's folder, prepared in a temporary home")
+    parser.add_argument("--encoder", default="minilm")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--precision", choices=("fp32", "bf16", "both"), default="both")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--output", type=Path, help="JSON file (default: benchmarks/results/CPU.json)")
+    options = parser.parse_args()
+    keep_freed_memory()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        if options.data:
+            home = find_home()
+        else:
+            home = Home(Path(folder))
+            source = "cs224n" if options.cs224n else "demo"
+            prepare(home, source, path=options.cs224n, encoder=options.encoder)
+        data_set = open_data(home, options.data)
+        precisions = [False, True] if options.precision == "both" else [options.precision == "bf16"]
+        if options.precision == "both" and not {"avx512_bf16", "amx_bf16"} & set(cpu_flags()):
+            precisions = [False]
+        rows = [
+            compare(home, data_set, options.encoder, lam=lam, bf16=bf16, count=options.steps)
+            for bf16 in precisions
+            for lam in (0.0, 1.0)
+        ]
+        result = {
+            "cpu": cpu_name(),
+            "flags": cpu_flags(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "date": time.strftime("%Y-%m-%d"),
+            "data": data_set.title,
+            "encoder": options.encoder,
+            "batch": "8 a task",
+            "rows": rows,
+        }
+    print_table(result)
+    output = options.output or RESULTS / f"{re.sub(r'[^A-Za-z0-9]+', '-', cpu_name()).strip('-').lower()}.json"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(f"kept in {output}")
+
+
+def print_table(result: dict[str, Any]) -> None:
+    """Print a row a setting."""
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = ("", "precision", "ours ex/s", "usual ex/s", "ratio", "of GEMM bound", "peak MB")
+    table = Table(*columns, title=f"{result['data']}, {result['encoder']}, {result['threads']} threads")
+    fp32 = {row["smart"]: row for row in result["rows"] if row["precision"] == "fp32"}
+    for row in result["rows"]:
+        share = "–" if row["share_of_bound"] is None else f"{row['share_of_bound']:.0%}"
+        name = "SMART" if row["smart"] else "plain"
+        figures = (row["ours_examples_per_s"], row["usual_examples_per_s"], f"{row['ratio']:.2f} x")
+        table.add_row(name, row["precision"], *map(str, figures), share, str(row["peak_memory_mb"]))
+    Console().print(table)
+    if True in fp32 and False in fp32:
+        cost = fp32[True]["ours_seconds"] / fp32[False]["ours_seconds"]
+        print(f"SMART costs {cost:.2f} x a plain step (fp32)")
+
+
+if __name__ == "__main__":
+    main()

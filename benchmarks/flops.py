@@ -1,0 +1,40 @@
+"""The matrix multiplies that a packed step executes, in floating-point operations, and the machine's peak."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import torch
+
+from smartcli.engine.packing import PackedBatch
+from smartcli.families.spec import EncoderSpec
+
+
+def forward_flops(batch: PackedBatch, spec: EncoderSpec) -> float:
+    """Return the flops of one encoder pass with the first-token shortcut in the last layer."""
+    tokens, sentences, width, wide = batch.tokens, batch.sentences, spec.hidden_size, spec.ffn_size
+    area = sum(len(group) * group.width**2 for group in batch.groups)
+    row = sum(len(group) * group.width for group in batch.groups)
+    full = tokens * (2 * width * 4 * width + 4 * width * wide) + 4 * area * width
+    last = tokens * 4 * width * width + sentences * (4 * width * width + 4 * width * wide) + 4 * row * width
+    return float((spec.layers - 1) * full + last)
+
+
+def step_flops(batch: PackedBatch, spec: EncoderSpec, *, smart: bool, ascent_steps: int = 1) -> float:
+    """Return the flops of a step: forward and twice that backward; with SMART an ascent and a second such pass."""
+    passes = 3.0 + (3.0 + 2.0 * ascent_steps if smart else 0.0)
+    return passes * forward_flops(batch, spec)
+
+
+def gemm_peak(dtype: torch.dtype, tokens: int, spec: EncoderSpec, repeats: int = 40) -> float:
+    """Return the best flops/s of the feed-forward's two matrix multiplies at this batch's size."""
+    a = torch.randn(tokens, spec.hidden_size).to(dtype)
+    b = torch.randn(spec.ffn_size, spec.hidden_size).to(dtype)
+    work = 2.0 * tokens * spec.hidden_size * spec.ffn_size
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        torch.nn.functional.linear(a, b)
+        times.append(time.perf_counter() - start)
+    return work / statistics.quantiles(times[5:], n=10)[0]
