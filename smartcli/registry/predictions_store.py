@@ -44,12 +44,15 @@ def save_predictions(
 
     path = stored_path(home, checkpoint, fingerprint, split)
     raw = write_predictions(predictions)
-    try:
-        write_file(path, raw)
-        write_file(_checksum(path), hashlib.sha256(raw).hexdigest() + "\n")
-    except SmartCliError:
-        if checkpoint.unchanged():
-            raise
+    for last in (False, False, True):
+        try:
+            write_file(path, raw)
+            write_file(_checksum(path), hashlib.sha256(raw).hexdigest() + "\n")
+            break
+        except SmartCliError:
+            # The folder goes with the checkpoint, which may be back already with the same content.
+            if last and checkpoint.unchanged():
+                raise
     if not checkpoint.unchanged():
         DISK.remove_tree(path.parent)
     return path
