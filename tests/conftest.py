@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# Tiny models gain nothing from threads, and threads that wait for each other starve a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import socket
 from collections.abc import Callable
 from functools import cache
