@@ -142,12 +142,13 @@ def _run_line(run: Run) -> RunLine | None:
     owner = run.owner()
     pid = owner.pid if owner is not None else None
     try:
-        command = run.header.get("command", "")
+        header = run.header
+        command = header.get("argv") or header.get("command", "")
         position = run.position() or {}
     except (SmartCliError, OSError) as error:
         return RunLine(run.name, "", pid, None, run.size, problem=str(error)) if run.folder.is_dir() else None
     text = shlex.join(str(word) for word in command) if isinstance(command, list) else str(command)
-    step = position.get("step")
+    step = position.get("total", position.get("step"))
     return RunLine(run.name, text, pid, step if isinstance(step, int) else None, run.size)
 
 
