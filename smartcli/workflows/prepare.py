@@ -17,7 +17,7 @@ from smartcli.data.reading import Reading
 from smartcli.data.saving import Header, RowSink, save_data
 from smartcli.data.store import DataSet, check_data_name
 from smartcli.errors import UserError, suggest
-from smartcli.families.find import is_at_hand
+from smartcli.families.find import MINILM
 from smartcli.home import Home
 from smartcli.registry.locks import LONG, hold
 from smartcli.tasks import SPLITS
@@ -120,11 +120,9 @@ def _resolve(source: str, path: Path | None, splits: str | None) -> tuple[str, P
 
 def _absolute(encoder: str | None) -> str | None:
     # A folder named from here must be found from elsewhere too.
-    if encoder is None:
-        return None
-    if is_at_hand(encoder) is not None and Path(encoder).expanduser().is_dir() and encoder != "minilm":
-        return str(Path(encoder).expanduser().absolute())
-    return encoder
+    if encoder is None or encoder == MINILM or not Path(encoder).expanduser().is_dir():
+        return encoder
+    return str(Path(encoder).expanduser().absolute())
 
 
 def _read(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smartcli.data.store import DataSet
 from smartcli.errors import SmartCliError
-from smartcli.families.find import is_at_hand
+from smartcli.families.find import HUB_ID, MINILM, is_at_hand
 
 if TYPE_CHECKING:
     from smartcli.families.tokenizer import SentenceTokenizer
 
+HUB_PACKAGE = "huggingface_hub"
 SAY_EVERY = 3.0
 """Seconds between two lines of progress."""
 
@@ -45,6 +48,13 @@ def find_tokenizer(encoder: str, *, named: bool) -> FoundTokenizer:
     from smartcli.families.tokenizer import SentenceTokenizer
 
     try:
+        if (
+            HUB_ID.fullmatch(encoder)
+            and encoder != MINILM
+            and not Path(encoder).is_dir()
+            and not find_spec(HUB_PACKAGE)
+        ):
+            return FoundTokenizer(encoder, None, "it is not on this machine (and the extra hub is not installed)")
         files = is_at_hand(encoder)
         if files is None:
             return FoundTokenizer(encoder, None, "it is not on this machine yet")

@@ -142,6 +142,7 @@ def test_data_list_show_and_rm(smart: Smart, tmp_path: Path, home: Home) -> None
     assert not (home.data / "mine").exists()
 
 
+@pytest.mark.real
 def test_the_real_course_files_give_the_documented_counts(smart: Smart, real_data: Path) -> None:
     value = json.loads(smart("prepare", "cs224n", "--path", real_data / "cs224n", "--json").stdout)
     assert {task: list(own.values()) for task, own in value["tasks"].items()} == {
