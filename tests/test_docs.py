@@ -15,7 +15,7 @@ from smartcli.cli.app import command_tree
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
-HAND_WRITTEN = [page for page in PAGES if page.name != "cli.md"]
+HAND_WRITTEN = [page for page in PAGES if page.name not in ("cli.md", "errors.md")]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
 GENERATED_LATER = {"docs/pictures/evaluate.svg"}

@@ -63,9 +63,12 @@ def resolve(
     UserErrors that name the flag, or the file and line.
     """
     from smartcli.data.store import open_data
+    from smartcli.registry.names import check_name
 
     layers = _user_layers(flags, config_file, recipe)
     loose = {key: layer.values[key] for layer in layers for key in LOOSE if key in layer.values}
+    if "name" in loose:
+        check_name(loose["name"], "--name")
     wanted = _on_top(Settings(), layers)
     data_set = open_data(home, wanted.data)
     check_task_names(wanted, data_set.tasks.names)
@@ -194,7 +197,10 @@ def _initial(home: Home, name: str | None) -> _Initial | None:
         return None
     from smartcli.registry.checkpoints import Registry
 
-    meta = Registry(home).open(name).meta
+    try:
+        meta = Registry(home).open(name).meta
+    except UserError as error:
+        raise UserError(f"--init: {error}") from error
     if meta["kind"] == "ensemble":
         raise UserError(f"--init {name}: this is an ensemble, which has no weights of its own; name one of its members")
     values = {"encoder": meta["encoder"]["id"], "revision": meta["encoder"].get("revision")}

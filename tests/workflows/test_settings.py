@@ -187,6 +187,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"lr": "nan"}, "--lr must be a number above 0, found nan"),
     ({"seed": "1.5"}, "--seed must be a whole number, found '1.5'"),
     ({"recipe": "papr"}, 'there is no recipe "papr".*did you mean "paper"'),
+    ({"name": "../x"}, r"--name must be .* found '../x'"),
+    ({"init": "ckpt9"}, '--init: there is no checkpoint "ckpt9"'),
     ({"data": "smal"}, 'there is no data set "smal".*did you mean "small"'),
 ]
 
