@@ -57,9 +57,7 @@ def test_every_sentence_ends_inside_the_radius(
 def test_a_sentence_has_the_same_perturbation_alone_and_packed(
     monkeypatch: pytest.MonkeyPatch, pair_mode: str, norm: str
 ) -> None:
-    chosen = settings(
-        pair_mode=pair_mode, norm=norm, dropout=0.0, attention_dropout=0.0, epsilon=1e-3, ascent_steps=2
-    )
+    chosen = settings(pair_mode=pair_mode, norm=norm, dropout=0.0, attention_dropout=0.0, epsilon=1e-3, ascent_steps=2)
     # Noise as a function of the word vector is the same for a sentence wherever it stands.
     monkeypatch.setattr(smart, "start_noise", lambda like, sigma, generator: sigma * torch.sin(1000 * like))
     deltas = watch(monkeypatch, smart, "find_perturbation")
@@ -79,9 +77,7 @@ def test_a_sentence_has_the_same_perturbation_alone_and_packed(
                 assert_close(mine, delta[alone.batch.sentence == there], rtol=1e-8, atol=1e-14)
 
 
-def by_hand(
-    model: MultiTaskModel, example: Example, chosen: Settings, start: Tensor, tasks: tuple[str, ...]
-) -> Tensor:
+def by_hand(model: MultiTaskModel, example: Example, chosen: Settings, start: Tensor, tasks: tuple[str, ...]) -> Tensor:
     """δ from whole-batch passes that draw the clean pass's masks afresh from the same seed."""
     words = model.encoder.look_up(example.batch).detach()
 

@@ -95,7 +95,10 @@ def test_a_resumed_teacher_goes_on_bit_for_bit() -> None:
         resumed.updater.run(step, probe=False)
     assert whole.teacher is not None
     assert resumed.teacher is not None
-    for a, b in ((whole.model_tensors(), resumed.model_tensors()), (whole.teacher.tensors(), resumed.teacher.tensors())):
+    for a, b in (
+        (whole.model_tensors(), resumed.model_tensors()),
+        (whole.teacher.tensors(), resumed.teacher.tensors()),
+    ):
         assert all(torch.equal(a[name], b[name]) for name in a)
 
 

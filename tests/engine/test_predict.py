@@ -44,7 +44,7 @@ def test_predictions_do_not_depend_on_the_batches(mode: str) -> None:
             np.testing.assert_allclose(some.probabilities, whole.probabilities[rows], atol=1e-5)
             np.testing.assert_allclose(whole.probabilities.sum(axis=1), 1, atol=1e-6)
             assert (whole.probabilities.argmax(axis=1) == whole.predictions).all()
-            assert len(set(whole.predictions)) > 1
+            assert len(set(whole.probabilities[:, 0])) > 20
 
 
 def test_the_same_call_gives_the_same_bits_and_leaves_no_gradients() -> None:
