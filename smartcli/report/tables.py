@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 ABSENT = "–"
+SHORT = {"accuracy": "acc"}
+"""Headings that would else make the table wider than 80 columns."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,13 @@ class ScoreTable:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left", caption_justify="left")
         table.title = plain(f"{self.part or self.split} of {self.title}")
         table.caption = plain("\n".join(line for line in (self._counts(), *self.remarks) if line))
-        for name in ("checkpoint", "method"):
-            table.add_column(name, overflow="fold")
-        for name in ("λ", "dropout", "seed"):
+        table.add_column("checkpoint", overflow="fold")
+        table.add_column("method", overflow="fold", min_width=12)
+        for name in ("λ", "drop", "seed"):
             table.add_column(name, justify="right")
         for task in self.tasks:
-            table.add_column(plain(f"{task.name}\n{task.metric}"), justify="right", no_wrap=True)
+            heading = plain(f"{task.name}\n{SHORT.get(task.metric, task.metric)}")
+            table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("overall", justify="right", no_wrap=True)
         best = max((row.overall for row in self.rows if row.overall is not None and row.kind != "paper"), default=None)
         for row in self.rows:

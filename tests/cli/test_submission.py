@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,3 +139,26 @@ def test_own_tasks_have_no_submission(home: Home, smart: Smart, tmp_path: Path) 
     result = smart("predict", "own", "--submission", tmp_path / "sub")
     assert result.exit_code == 2
     assert "the course's tasks sst, qqp, sts" in result.stderr
+
+
+@pytest.mark.real
+def test_rows_of_the_courses_own_files_come_in_their_order(
+    home: Home, smart: Smart, tmp_path: Path, real_data: Path
+) -> None:
+    from smartcli.data.store import open_data
+
+    folder = real_data / "cs224n"
+    assert smart("prepare", "cs224n", "--path", folder).exit_code == 0
+    data = open_data(home)
+    checkpoint = make_checkpoint(home, "ckpt1", data)
+    save_predictions(home, checkpoint, data.fingerprint, "test", predict(data, "test"))
+    result = smart("predict", "ckpt1", "--submission", tmp_path / "sub")
+    assert result.exit_code == 0
+    assert result.stderr.count("quora-dev.csv:") == 1
+    for prefix, stem in (("sst", "ids-sst"), ("para", "quora"), ("sts", "sts")):
+        for split, file in (("dev", f"{stem}-dev.csv"), ("test", f"{stem}-test-student.csv")):
+            with (folder / file).open(encoding="utf-8", newline="") as lines:
+                rows = list(csv.DictReader(lines, delimiter="\t"))
+            whole = [row for row in rows if all(row[key].strip() for key in row if key.startswith("sentence"))]
+            written = (tmp_path / "sub" / f"{prefix}-{split}-output.csv").read_text().splitlines()[1:]
+            assert [line.split(" , ")[0] for line in written] == [row["id"].lower().strip() for row in whole]
