@@ -38,7 +38,9 @@ def test_with_data_the_next_step_is_finetune(smart: Smart, home: Home) -> None:
 def test_with_an_interrupted_run_the_next_step_goes_on_with_it(smart: Smart, home: Home) -> None:
     prepare(home)
     (home.runs / "halfway").mkdir(parents=True)
-    assert "next: smart finetune --resume" in smart().stdout
+    result = smart()
+    assert "next: smart finetune --resume" in result.stdout
+    assert "in progress or interrupted: halfway" in result.stdout
 
 
 def test_with_a_checkpoint_the_next_step_is_evaluate(smart: Smart, home: Home) -> None:
