@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from smartcli.data.safe_csv import csv_text
 from smartcli.errors import SmartCliError
 
+CELL_LIMIT = 2**31 - 1
 FIRST_COLUMNS = ("task", "id", "label", "prediction")
 
 
@@ -45,9 +47,7 @@ Predictions = dict[str, TaskPredictions]
 def write_predictions(predictions: Predictions) -> bytes:
     """Return `task,id,label,prediction,p0,p1,…` as UTF-8 CSV; floats by repr, class numbers as whole numbers."""
     width = max((p.probabilities.shape[1] for p in predictions.values() if p.probabilities is not None), default=0)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*FIRST_COLUMNS, *(f"p{i}" for i in range(width))])
+    lines = [[*FIRST_COLUMNS, *(f"p{i}" for i in range(width))]]
     for task, rows in predictions.items():
         whole = rows.probabilities is not None
         labels = [""] * len(rows) if rows.labels is None else _cells(rows.labels, whole)
@@ -55,8 +55,8 @@ def write_predictions(predictions: Predictions) -> bytes:
         probabilities = [] if rows.probabilities is None else rows.probabilities.astype(np.float64).tolist()
         for i, row_id in enumerate(rows.ids):
             shares = [repr(p) for p in probabilities[i]] if whole else []
-            writer.writerow([task, row_id, labels[i], values[i], *shares, *[""] * (width - len(shares))])
-    return text.getvalue().encode("utf-8")
+            lines.append([task, row_id, labels[i], values[i], *shares, *[""] * (width - len(shares))])
+    return csv_text(lines).encode("utf-8")
 
 
 def _cells(values: np.ndarray, whole: bool) -> list[str]:
@@ -75,6 +75,7 @@ class _Lists:
 def read_predictions(raw: bytes, where: str) -> Predictions:
     """Read what `write_predictions` wrote; a SmartCliError names `where` and the line of anything else."""
     try:
+        csv.field_size_limit(CELL_LIMIT)
         reader = csv.reader(io.StringIO(raw.decode("utf-8"), newline=""), strict=True)
         header = next(reader, [])
         width = len(header) - len(FIRST_COLUMNS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from smartcli.data.predictions import TaskPredictions, read_predictions, write_predictions
@@ -50,6 +50,7 @@ def test_the_file_has_the_documented_form() -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@example(ids=["\r", "a\r\nb", '"', "x" * 200_000], value=0.1)
 @given(
     ids=st.lists(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0")), min_size=1, max_size=6),
     value=st.floats(allow_nan=False, allow_infinity=False),
