@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+LONG_LABEL = 14
+"""Longest label of a legend beside the axes; longer ones go below."""
+DODGE = 0.06
+"""Epochs between the error bars of neighbouring curves."""
+
+
 @dataclass(frozen=True)
 class EpochCurve:
     """A score by epoch under one setting; `spread` is the standard deviation over seeds, where there are several."""
@@ -27,18 +33,22 @@ class EpochCurve:
 
 def epoch_curves(curves: Sequence[EpochCurve], *, score: str, legend: str, title: str = "") -> Figure:
     """Draw Fig. 3: a dev score by epoch, one line a setting, the setting in the legend."""
+    long = max((len(curve.label) for curve in curves), default=0) > LONG_LABEL
+    several = any(curve.spread is not None for curve in curves)
     with style():
-        figure = new_figure(6.4, 4.2)
+        figure = new_figure(6.4, 4.2 + 0.25 * len(curves) * long)
         axes = figure.subplots()
         for index, curve in enumerate(curves):
-            axes.plot(curve.epochs, curve.values, label=curve.label, markersize=6, **look(index))
-            if curve.spread is not None:
-                low = [value - sd for value, sd in zip(curve.values, curve.spread, strict=True)]
-                high = [value + sd for value, sd in zip(curve.values, curve.spread, strict=True)]
-                axes.fill_between(curve.epochs, low, high, color=COLOURS[index % len(COLOURS)], alpha=0.15, linewidth=0)
+            # Error bars side by side: bands over each other would hide which is whose.
+            shift = (index - (len(curves) - 1) / 2) * DODGE if several else 0.0
+            at = [epoch + shift for epoch in curve.epochs]
+            axes.errorbar(at, curve.values, curve.spread, label=curve.label, markersize=6, capsize=3, **look(index))
         axes.set(xlabel="epoch", ylabel=score, title=title)
         whole_ticks(axes)
-        axes.legend(title=legend, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+        if long:
+            axes.legend(title=legend, loc="upper left", bbox_to_anchor=(0.0, -0.15), alignment="left")
+        else:
+            axes.legend(title=legend, loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return figure
 
 

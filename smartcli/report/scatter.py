@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smartcli.report.style import GREY, RED, new_figure, plain_text, short, style
+from smartcli.report.style import GREY, RED, new_figure, plain_text, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,6 +65,8 @@ def scatter_figure(
             predictions[order],
             c=density[order],
             cmap=ramp,
+            vmin=0,
+            vmax=1,
             s=12,
             linewidths=0,
             rasterized=len(labels) > AS_PIXELS,
@@ -94,7 +96,7 @@ def scatter_figure(
 
 def _note(labels: np.ndarray, predictions: np.ndarray, worst: int, texts: Sequence[str] | None, row_id: str) -> str:
     head = f"Worst residual: true {labels[worst]:.2f}, predicted {predictions[worst]:.2f}"
-    head += f" (off by {short(abs(float(predictions[worst] - labels[worst])))})"
+    head += f" (off by {abs(float(predictions[worst] - labels[worst])):.2f})"
     head += f", row {plain_text(row_id, 40)}" if row_id else ""
     if texts is None:
         return head + "\n(its sentences are not at hand: the data set is no longer there)"

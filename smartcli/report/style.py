@@ -109,7 +109,7 @@ def whole_ticks(axes: Axes) -> None:
     """Put ticks of the x axis on whole numbers (epochs, steps)."""
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
 
 
 def plain_text(text: str, limit: int = 220) -> str:

@@ -81,6 +81,7 @@ def plan(base: Base, cells: Sequence[Cell]) -> list[Planned]:
     Every cell's settings are resolved here, so that a wrong value is reported before anything is trained.
     """
     planned: dict[str, Planned] = {}
+    digests: dict[str, str] = {}
     for cell in cells:
         init = None
         if cell.pretrain:
@@ -89,8 +90,10 @@ def plan(base: Base, cells: Sequence[Cell]) -> list[Planned]:
             init = first.name
         flags = {**base.flags, **cell.options, "seed": cell.seed}
         one = Planned(cell, _name(base, "finetune", cell, flags, init), "finetune", flags, init)
-        if one.name in planned:
-            raise UserError(f'two cells are the same training: "{planned[one.name].cell.id}" and "{cell.id}"; drop one')
+        digest = one.name.rpartition("-")[2]
+        if digest in digests:
+            raise UserError(f'two cells are the same training: "{digests[digest]}" and "{cell.id}"; drop one')
+        digests[digest] = cell.id
         planned[one.name] = one
     return list(planned.values())
 
@@ -141,7 +144,9 @@ def run(base: Base, plan: Iterable[Planned], argv: list[str], watcher: Watcher) 
     return finished
 
 
-def _train(base: Base, one: Planned, argv: list[str], listener: Callable[[Mapping[str, Any]], None]) -> Mapping[str, Any]:
+def _train(
+    base: Base, one: Planned, argv: list[str], listener: Callable[[Mapping[str, Any]], None]
+) -> Mapping[str, Any]:
     from smartcli.workflows.train import train
 
     flags = dict(one.flags) | ({} if one.init is None else {"init": one.init})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from smartcli.home import Home
 from smartcli.report.compare import Line, Verdict, judge, spread
+from smartcli.tasks import TaskTable
 from smartcli.workflows.cells import Base, Cell, Finished, Planned, Watcher, plan, run, seeds_from, shared_flags
 from smartcli.workflows.paper_recipes import OVERALL, PaperRecipe, paper_scores, read_recipe
 from smartcli.workflows.results import Results, facts_of, lines_of, notes_of
@@ -123,14 +124,15 @@ def _test_line(home: Home, name: str, scores: Sequence[str], data_set: DataSet) 
     return Line("ensemble-test", "ensemble on test", {score: spread([values.get(score)]) for score in scores}, paper)
 
 
-def figure3_curves(home: Home, results: Results, work: Reproduction) -> list[EpochCurve]:
-    """Return the dev score of the figure's task by epoch, a curve a row, seeds taken together."""
+def figure3_curves(home: Home, work: Reproduction) -> tuple[str, list[EpochCurve]]:
+    """Return the figure's score by name, and that score by epoch, a curve a row, seeds taken together."""
     from smartcli.registry.checkpoints import Registry
     from smartcli.report.curves import mean_curve
     from smartcli.report.history import dev_curves, read_log
 
     assert work.recipe.curve is not None
     registry, curves = Registry(home), []
+    tasks = TaskTable.from_json(registry.open(work.planned[-1].name).meta["all_tasks"])
     for row in work.recipe.rows:
         found = []
         for one in work.planned:
@@ -138,7 +140,7 @@ def figure3_curves(home: Home, results: Results, work: Reproduction) -> list[Epo
                 records = read_log(registry.open(one.name).read("log.jsonl"), f"{one.name}/log.jsonl")
                 found.append(dev_curves(records, [work.recipe.curve])[work.recipe.curve])
         curves.append(mean_curve(f"{row.options['lambda']:g}", found))
-    return curves
+    return f"{work.recipe.curve} dev {tasks.get(work.recipe.curve).metric}", curves
 
 
 def draw_figure3(home: Home, results: Results, work: Reproduction, folder: Path) -> tuple[Path, ...]:
@@ -146,7 +148,6 @@ def draw_figure3(home: Home, results: Results, work: Reproduction, folder: Path)
     from smartcli.report.curves import epoch_curves
     from smartcli.report.style import render
 
-    task = str(work.recipe.curve)
-    curves = figure3_curves(home, results, work)
-    figure = epoch_curves(curves, score=f"{task} dev score", legend="λ", title=results.title.partition(": ")[2])
+    score, curves = figure3_curves(home, work)
+    figure = epoch_curves(curves, score=score, legend="λ", title=results.title.partition(": ")[2])
     return render(figure, "figure3", results.title, results.title).write(folder)

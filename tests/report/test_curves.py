@@ -33,25 +33,28 @@ LOG = [
 
 def test_each_line_of_fig_3_holds_its_setting_and_points():
     figure = epoch_curves(
-        [
-            EpochCurve("0", (1, 2, 3), (0.4, 0.45, 0.44)),
-            EpochCurve("5", (1, 2, 3), (0.41, 0.46, 0.48), (0.01, 0.01, 0.02)),
-        ],
+        [EpochCurve("0", (1, 2, 3), (0.4, 0.45, 0.44)), EpochCurve("5", (1, 2, 3), (0.41, 0.46, 0.48))],
         score="mood dev accuracy",
         legend="λ",
     )
     (axes,) = figure.axes
-    assert [line.get_label() for line in axes.lines] == ["0", "5"]
-    assert list(axes.lines[0].get_xdata()) == [1, 2, 3]
+    assert [list(line.get_xdata()) for line in axes.lines] == [[1, 2, 3], [1, 2, 3]]
     assert list(axes.lines[1].get_ydata()) == [0.41, 0.46, 0.48]
     legend = axes.get_legend()
     assert legend is not None
     assert legend.get_title().get_text() == "λ"
     assert [text.get_text() for text in legend.get_texts()] == ["0", "5"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "mood dev accuracy")
-    (band,) = axes.collections
-    edges = {(round(x, 6), round(y, 6)) for x, y in band.get_paths()[0].vertices}
-    assert {(3.0, 0.46), (3.0, 0.5)} <= edges
+
+
+def test_the_deviation_over_seeds_is_an_error_bar_beside_the_others():
+    curves = [EpochCurve("0", (1,), (0.4,), (0.01,)), EpochCurve("5", (1,), (0.48,), (0.02,))]
+    axes = epoch_curves(curves, score="s", legend="λ").axes[0]
+    bars = [path.vertices.tolist() for bar in axes.collections for path in bar.get_paths()]
+    assert bars == [
+        [[pytest.approx(0.97), pytest.approx(0.39)], [pytest.approx(0.97), pytest.approx(0.41)]],
+        [[pytest.approx(1.03), pytest.approx(0.46)], [pytest.approx(1.03), pytest.approx(0.5)]],
+    ]
 
 
 def test_lines_differ_by_colour_and_by_marker_and_dash():

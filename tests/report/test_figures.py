@@ -44,7 +44,7 @@ def test_the_worst_residual_is_red_and_its_sentences_stand_below():
     assert sorted(cloud.get_offsets().tolist()) == [[0.0, 0.5], [2.0, 2.0], [5.0, 1.5]]
     note = figure.get_supxlabel()
     assert note.splitlines() == [
-        "Worst residual: true 5.00, predicted 1.50 (off by 3.500), row r3",
+        "Worst residual: true 5.00, predicted 1.50 (off by 3.50), row r3",
         "1  It costs $5 and $6.",
         "2  A <b>dog</b> sleeps.",
     ]

@@ -1,0 +1,117 @@
+"""sweep, reproduce and report from the command line, and the live table of cells."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import Result
+
+from smartcli.cli.cells_view import CellsView
+from smartcli.home import Home
+from smartcli.workflows.cells import Cell, Finished, Planned
+from tests.hand_made import make_checkpoint, make_data
+from tests.tiny import make_tiny_encoder
+
+Smart = Callable[..., Result]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["sweep", "--grid", "lamda=1"], 'did you mean "lambda"'),
+        (["sweep", "--grid", "lambda=-1", "--encoder", "minilm"], "--grid lambda must be a number"),
+        (["sweep", "--grid", "lambda=1", "--lambda", "2", "--encoder", "minilm"], "--lambda is what this grid varies"),
+        (["sweep", "--seeds", "0"], "--seeds must be at least 1"),
+        (["reproduce", "table5"], "expected one of table2, table3, table4, figure3"),
+        (["reproduce", "table2", "--schedule", "sequential"], "--schedule is what table2 varies"),
+        (["report", "nothing-like-this"], "nothing-like-this"),
+    ],
+)
+def test_wrong_input_is_one_message_and_exit_2(smart: Smart, home: Home, arguments: list[str], said: str) -> None:
+    make_checkpoint(home, "ckpt1", make_data(home))
+    found = smart(*arguments)
+    assert found.exit_code == 2, found.stderr
+    assert said in " ".join(found.stderr.split())
+    assert "Traceback" not in found.stderr
+
+
+def test_without_a_data_set_each_says_what_to_do(smart: Smart) -> None:
+    for arguments in (["sweep"], ["reproduce", "table2"]):
+        found = smart(*arguments)
+        assert found.exit_code == 2
+        assert "smart prepare demo" in " ".join(found.stderr.split())
+
+
+def test_a_dry_run_lists_the_cells_and_trains_nothing(smart: Smart, home: Home) -> None:
+    make_data(home)
+    found = smart("reproduce", "table2", "--dry-run")
+    assert found.exit_code == 0, found.stderr
+    assert found.stdout.count("to train") == 8
+    assert not home.checkpoints.exists()
+
+
+def test_a_sweep_prints_its_table_and_keeps_stdout_for_data(smart: Smart, home: Home, tmp_path: Path) -> None:
+    make_data(home, counts={"train": 8, "dev": 6, "test": 4})
+    encoder, results = make_tiny_encoder(tmp_path / "tiny"), tmp_path / "results.md"
+    command = ["sweep", "--grid", "lambda=0,1", "--encoder", encoder, "--max-steps", "1", "--epochs", "1"]
+    command += ["--precision", "fp32", "--threads", "1", "--name", "grid", "--output", results]
+    first = smart(*command, "--json")
+    assert first.exit_code == 0, first.stderr
+    value = json.loads(first.stdout)
+    assert [row["label"] for row in value["rows"]] == ["λ 0", "λ 1"]
+    assert all(name.startswith("grid-lambda") for name in value["checkpoints"])
+    assert "| λ 0 |" in results.read_text()
+
+    again = smart(*command)
+    assert again.exit_code == 0, again.stderr
+    assert again.stderr.count("reused") == 2
+    assert "Sweep over lambda" in again.stdout
+    assert "smart ensemble 'grid-*'" in again.stderr
+
+
+def test_a_report_names_its_page_on_stdout(smart: Smart, home: Home, tmp_path: Path) -> None:
+    make_checkpoint(home, "ckpt1", make_data(home))
+    found = smart("--quiet", "report", "--output", tmp_path / "out")
+    assert found.exit_code == 0, found.stderr
+    assert found.stdout.strip() == str(tmp_path / "out" / "report.html")
+    assert Path(found.stdout.strip()).is_file()
+
+
+def planned(count: int) -> list[Planned]:
+    cells = [Cell(f"c{i}", f"λ {i}", {"lambda": i}, 0) for i in range(count)]
+    return [Planned(cell, f"sweep-{cell.id}", "finetune", {}) for cell in cells]
+
+
+def screen(view: CellsView) -> str:
+    console = Console(file=io.StringIO(), width=100, height=view.console.height)
+    console.print(view.table())
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_the_live_table_shows_waiting_running_and_finished_cells() -> None:
+    plan = planned(3)
+    view = CellsView(Console(file=io.StringIO(), force_terminal=True, width=100, height=30), plan)
+    view.begin(plan[0])
+    view.end(Finished(plan[0], {"metrics": {"sst": {"accuracy": 0.5, "n": 4}, "overall": None}}, reused=True))
+    view.begin(plan[1])
+    view.record({"event": "start", "steps": 40})
+    view.record({"event": "step", "step": 7, "epoch": 2, "seconds": 1.0})
+    lines = [line.split() for line in screen(view).splitlines() if "λ" in line]
+    assert lines[0] == ["λ", "0", "0", "reused", ".500", "–"]
+    assert lines[1] == ["λ", "1", "0", "epoch", "2,", "step", "7/40"]
+    assert lines[2] == ["λ", "2", "0", "waiting"]
+
+
+def test_a_plan_longer_than_the_terminal_shows_the_part_around_the_running_cell() -> None:
+    plan = planned(40)
+    view = CellsView(Console(file=io.StringIO(), force_terminal=True, width=100, height=16), plan)
+    view.begin(plan[25])
+    shown = [line.split()[1] for line in screen(view).splitlines() if "λ" in line]
+    assert len(shown) == 10
+    assert "25" in shown
+    assert "0" not in shown
