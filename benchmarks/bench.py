@@ -26,13 +26,12 @@ from benchmarks.flops import gemm_peak, step_flops
 from benchmarks.usual import UsualLoop
 from smartcli.config import PerTask, Settings
 from smartcli.data.store import DataSet, open_data
-from smartcli.engine.allocator import keep_freed_memory
+from smartcli.engine.allocator import keep_freed_memory, peak_memory
 from smartcli.engine.batches import Batcher
 from smartcli.engine.device import cpu_flags, cpu_name
 from smartcli.engine.phase import PhaseState
 from smartcli.engine.phases import Phase
 from smartcli.engine.schedule import steps
-from smartcli.engine.train import peak_memory
 from smartcli.home import Home, find_home
 from smartcli.workflows.inputs import read_inputs
 from smartcli.workflows.prepare import prepare
@@ -84,6 +83,7 @@ def compare(home: Home, data_set: DataSet, encoder: str, *, lam: float, bf16: bo
     peak = gemm_peak(torch.bfloat16 if bf16 else torch.float32, 700, inputs.source.spec)
     examples = sum(batch_sizes.values())
     ratios = [u / o for u, o in zip(usual_times, ours_times, strict=True)]
+    share = statistics.median(work) / statistics.median(ours_times) / peak
     return {
         "smart": lam > 0,
         "precision": "bf16" if bf16 else "fp32",
@@ -94,7 +94,7 @@ def compare(home: Home, data_set: DataSet, encoder: str, *, lam: float, bf16: bo
         "ratio_of_medians": round(statistics.median(usual_times) / statistics.median(ours_times), 2),
         "ours_seconds": round(statistics.median(ours_times), 4),
         "gemm_peak_gflops": round(peak / 1e9, 1),
-        "share_of_bound": None if bf16 and lam > 0 else round(statistics.median(work) / statistics.median(ours_times) / peak, 3),
+        "share_of_bound": None if bf16 and lam > 0 else round(share, 3),
         "peak_memory_mb": round(peak_memory() / 2**20),
     }
 

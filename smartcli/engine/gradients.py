@@ -17,7 +17,8 @@ from smartcli.engine.packing import PackedBatch
 
 def table_rows(gradient: Tensor, batch: PackedBatch) -> Tensor:
     """Return the gradient (U, E) of the words of a batch from that of its tokens (T, E), deterministically."""
-    return torch.ops.aten.embedding_dense_backward(gradient, batch.word, batch.vocabulary.shape[0], -1, False)
+    rows: Tensor = torch.ops.aten.embedding_dense_backward(gradient, batch.word, batch.vocabulary.shape[0], -1, False)
+    return rows
 
 
 class Gradients:
@@ -48,7 +49,8 @@ class Gradients:
     def norm(self) -> Tensor:
         """Return the 2-norm of all gradients together, a scalar; NaN or inf where any entry is."""
         parts = self.parts()
-        return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(parts)))
+        norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(parts)))
+        return norm
 
     def finish(self, norm: Tensor, clip_norm: float) -> None:
         """Scale all gradients so that their norm is at most `clip_norm` (0: no clipping); write the table's."""

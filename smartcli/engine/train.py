@@ -6,8 +6,6 @@ It knows neither terminal nor registry: batches come in, records and snapshots g
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -19,6 +17,7 @@ import torch
 from torch import Tensor
 
 from smartcli.config import Settings
+from smartcli.engine.allocator import peak_memory, release_freed_memory
 from smartcli.engine.batches import Batcher, Prepared, Split, ahead
 from smartcli.engine.model import MultiTaskModel
 from smartcli.engine.phase import PhaseState
@@ -32,6 +31,8 @@ from smartcli.errors import SmartCliError
 from smartcli.tasks import TaskTable
 
 LOG_EVERY = 10
+TRIM_EVERY = 200
+"""Steps between two returns of freed memory; the step after one pays for its pages again."""
 SAVE_SECONDS = 600.0
 
 
@@ -141,6 +142,8 @@ class Trainer:
                 number = prepared.step.number
                 ends = prepared.step.ends_epoch or number == phase.steps
                 self._one_step(prepared, state, phase, logged=number == 1 or number % LOG_EVERY == 0 or ends)
+                if ends or number % TRIM_EVERY == 0:
+                    release_freed_memory()
                 if ends:
                     self._end_epoch(prepared.step.epoch, state, phase)
                 if number == phase.steps:
@@ -288,9 +291,3 @@ def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
 def _is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or ("memory" in text and "alloc" in text)
-
-
-def peak_memory() -> int:
-    """Return the process's largest resident size so far, in bytes."""
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size if sys.platform == "darwin" else size * 1024
