@@ -18,6 +18,9 @@ from typer.testing import CliRunner, Result
 
 from smartcli.home import Home
 
+# Read when torch loads: threads that spin while they wait make a busy machine ten times as slow.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 _LOCAL = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}
 _CLEARED = ("SMART_ENCODER", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN", "FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE")
 
