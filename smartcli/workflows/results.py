@@ -114,7 +114,9 @@ def notes_of(data_set: DataSet, finished: Sequence[Finished]) -> list[str]:
             used = min(data_set.count(task, "train"), meta["settings"].get("rows") or counts[0])
             if used != counts[0]:
                 other.append(f"{task} {used:,} ({counts[0]:,})")
-    notes = [f"Training rows here (in the paper): {', '.join(other)}; these scores are not comparable."] if other else []
+    notes = (
+        [f"Training rows here (in the paper): {', '.join(other)}; these scores are not comparable."] if other else []
+    )
     return notes + encoder_notes(meta["encoder"]["id"], data_set.tasks.names)
 
 
