@@ -26,7 +26,11 @@ def score_grid(table: ScoreTable) -> Grid:
     columns += [Column(f"{task.name} {task.metric}", True) for task in table.tasks]
     rows = []
     for row in table.rows:
-        lam = number(row.lam, f"{row.lam:g}") if isinstance(row.lam, int | float) else Cell(lambda_text(row.lam) or "–", "")
+        lam = (
+            number(row.lam, f"{row.lam:g}")
+            if isinstance(row.lam, int | float)
+            else Cell(lambda_text(row.lam) or "–", "")
+        )
         cells = [Cell(row.checkpoint), Cell(row.method), lam]
         for setting in (row.dropout, row.seed):
             cells.append(number(setting, None if setting is None else f"{setting:g}"))

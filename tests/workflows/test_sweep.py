@@ -98,7 +98,13 @@ def test_seeds_of_a_grid_are_cells_of_one_setting(home: Home) -> None:
 
 def test_a_sweep_that_is_cut_off_goes_on_and_its_table_is_mean_and_deviation(home: Home, tmp_path: Path) -> None:
     make_data(home, counts={"train": 8, "dev": 6, "test": 4})
-    flags = {"encoder": str(make_tiny_encoder(tmp_path / "tiny")), "max_steps": 1, "epochs": 1, "precision": "fp32", "threads": 1}
+    flags = {
+        "encoder": str(make_tiny_encoder(tmp_path / "tiny")),
+        "max_steps": 1,
+        "epochs": 1,
+        "precision": "fp32",
+        "threads": 1,
+    }
     plan = plan_sweep(home, {"lambda": ["0", "1"]}, flags, seeds=2, top=2)
     first = Silent(limit=3)
     with pytest.raises(KeyboardInterrupt):
