@@ -6,6 +6,8 @@ import os
 
 # Tiny models gain nothing from threads, and threads that wait for each other starve a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where a test asks for all threads: threads that spin while they wait make a busy machine ten times as slow.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import socket
 from collections.abc import Callable
@@ -17,9 +19,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from smartcli.home import Home
-
-# Read when torch loads: threads that spin while they wait make a busy machine ten times as slow.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _LOCAL = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}
 _CLEARED = ("SMART_ENCODER", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN", "FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE")

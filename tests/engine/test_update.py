@@ -27,10 +27,9 @@ KEY = "+".join(NAMES)
 def everything(state: PhaseState) -> dict[str, Tensor]:
     """All that an update may change, copied."""
     groups = state.tensors()
-    out = {
+    return {
         f"{group}.{name}": t.clone() for group in ("model", "optimizer", "teacher") for name, t in groups[group].items()
     }
-    return out
 
 
 def spoil(prepared: Prepared, task: str, value: float) -> Prepared:
@@ -204,6 +203,7 @@ def test_one_step_gives_the_same_gradients_twenty_times_with_all_threads(surgery
     step = small_step(chosen, torch.float32, rows={name: range(ROWS) for name in NAMES})
     assert step.tokens * 32 > 32768
     torch.set_num_threads(os.cpu_count() or 1)
+    assert torch.get_num_threads() == os.cpu_count()
     expected: dict[str, Tensor] = {}
     for _ in range(20):
         state.streams.restore({})
