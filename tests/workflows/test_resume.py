@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hand_made import make_checkpoint
 from training import STEPS, Event, Shop, assert_same_training, comparable, log_of, save_small
 
 from smartcli.errors import SmartCliError, Stopped, UserError
 from smartcli.home import Home
 from smartcli.registry.locks import hold
 from smartcli.registry.runs import Runs
+from smartcli.workflows.resume import find_run
 
 
 @pytest.fixture
@@ -110,101 +112,117 @@ def test_sigterm_ends_after_the_step_with_143_and_the_command_to_go_on(shop: Sho
     assert Runs(shop.home).open("parts").position()["total"] == 2
 
 
-# What --resume finds.
+# What --resume finds: runs and checkpoints that stand there without a training, since only their headers are read.
 
 
-def test_auto_starts_afresh_where_nothing_was_interrupted(shop: Shop) -> None:
-    assert shop.train(None, resume="auto").name == "ckpt1"
-    assert shop.train("mine", resume="auto").name == "mine"
-    assert shop.train(None, resume="auto").name == "ckpt2"
+def interrupted(shop: Shop, name: str, command: str = "finetune", /, **options: Any) -> None:
+    resolved = shop.resolve(command, **options)
+    data = {"name": resolved.data_set.name, "fingerprint": resolved.data_set.fingerprint}
+    Runs(shop.home).create(name, {"command": command, "settings": resolved.settings.to_json(), "data": data})
+
+
+def finished(shop: Shop, name: str, /, **options: Any) -> None:
+    resolved = shop.resolve(**options)
+    make_checkpoint(shop.home, name, resolved.data_set, settings=resolved.settings.to_json())
+
+
+def found(shop: Shop, name: str | None, resume: str, command: str = "finetune", /) -> Any:
+    return find_run(shop.home, command, name, resume)
+
+
+def test_auto_finds_nothing_where_nothing_was_interrupted(shop: Shop) -> None:
+    assert found(shop, None, "auto") is None
+    assert found(shop, "mine", "auto") is None
+    finished(shop, "other")
+    assert found(shop, None, "auto") is None
 
 
 def test_auto_goes_on_with_the_one_interrupted_run(shop: Shop) -> None:
-    shop.stopped("mine", stop=1)
-    found = shop.train(None, resume="auto")
-    assert (found.name, found.already) == ("mine", False)
+    interrupted(shop, "mine")
+    assert found(shop, None, "auto").name == "mine"
+    assert found(shop, "mine", "auto").name == "mine"
+    assert found(shop, "other", "auto") is None
 
 
-def test_auto_lists_several_and_names_none(shop: Shop) -> None:
+def test_auto_lists_several_and_takes_the_named_one(shop: Shop) -> None:
     for name in ("one", "two"):
-        shop.stopped(name, stop=1)
+        interrupted(shop, name)
     with pytest.raises(UserError, match=r"several finetune runs are interrupted: one, two; .*--resume one"):
-        shop.train(None, resume="auto")
-    assert shop.train("two", resume="auto").name == "two"
-    assert shop.train(None, resume="auto").name == "one"
+        found(shop, None, "auto")
+    assert found(shop, "two", "auto").name == "two"
+    assert found(shop, None, "one").name == "one"
 
 
 def test_auto_looks_at_runs_of_its_own_command_alone(shop: Shop) -> None:
-    shop.stopped("pre", stop=1, command="pretrain-qqp")
-    assert shop.train(None, resume="auto").name == "ckpt1"
+    interrupted(shop, "pre", "pretrain-qqp")
+    assert found(shop, None, "auto") is None
+    assert found(shop, None, "auto", "pretrain-qqp").name == "pre"
     with pytest.raises(UserError, match=r'"pre" was started by smart pretrain-qqp; .*smart pretrain-qqp --resume pre'):
-        shop.train(None, resume="pre")
-    assert shop.train(None, resume="auto", command="pretrain-qqp").name == "pre"
+        found(shop, None, "pre")
 
 
 def test_auto_leaves_a_run_that_a_live_process_trains_alone(shop: Shop) -> None:
-    shop.stopped("live", stop=1)
+    interrupted(shop, "live")
     with hold(shop.home, "live"):
-        assert shop.train(None, resume="auto").name == "ckpt1"
+        assert found(shop, None, "auto") is None
+    assert found(shop, None, "auto").name == "live"
 
 
-@pytest.mark.parametrize("given", [{}, {"lr": "1e-3"}, {"threads": "1", "save_every": "2"}])
+@pytest.mark.parametrize("given", [{"dropout": "0.2"}, {"lr": "1e-3"}, {"threads": "2", "save_every": "2"}])
 def test_a_finished_name_with_the_same_settings_is_done(shop: Shop, given: dict[str, str]) -> None:
-    first = shop.train("mine", dropout="0.2")
-    before = shop.open_checkpoint("mine").manifest_hash
-    for resume in ("auto", "mine"):
-        again = shop.train("mine" if resume == "auto" else None, resume=resume, **given)
-        assert again.already
-        assert again.meta == first.meta
-    assert shop.open_checkpoint("mine").manifest_hash == before
+    finished(shop, "mine", dropout="0.2")
+    for name, resume in (("mine", "auto"), (None, "mine")):
+        again = shop.train(name, resume=resume, **given)
+        assert (again.name, again.already) == ("mine", True)
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("command", "given", "message"),
     [
-        ({"dropout": "0.3"}, r"finished already, with --dropout 0\.2, not 0\.3"),
-        ({"lambda": "sts=1"}, r"finished already, with --lambda 0, not 1 \(sts=1\)"),
-        ({"command": "pretrain-qqp"}, "exists already, as a checkpoint of kind finetune"),
+        ("finetune", {"dropout": "0.3"}, r"finished already, with --dropout 0\.2, not 0\.3"),
+        ("finetune", {"lambda": "sts=1"}, r"finished already, with --lambda 0, not 1 \(sts=1\)"),
+        ("pretrain-qqp", {}, "exists already, as a checkpoint of kind finetune"),
     ],
 )
-def test_a_finished_name_with_other_settings_is_refused(shop: Shop, given: dict[str, str], message: str) -> None:
-    shop.train("mine", dropout="0.2")
+def test_a_finished_name_with_other_settings_is_refused(
+    shop: Shop, command: str, given: dict[str, str], message: str
+) -> None:
+    finished(shop, "mine", dropout="0.2")
     with pytest.raises(UserError, match=message):
-        shop.train("mine", resume="auto", **given)
+        shop.train("mine", command=command, resume="auto", **given)
 
 
 def test_a_finished_name_is_refused_when_its_data_set_was_changed(shop: Shop) -> None:
-    shop.train("mine")
+    finished(shop, "mine")
     save_small(shop.home, seed=1, force=True)
     with pytest.raises(UserError, match="finished already, on other content of the data set"):
         shop.train("mine", resume="auto")
 
 
 def test_without_resume_a_taken_name_is_refused(shop: Shop) -> None:
-    shop.stopped("mine", stop=1)
+    interrupted(shop, "mine")
     with pytest.raises(UserError, match=r'an interrupted run "mine" exists; go on with --resume mine'):
         shop.train("mine")
-    shop.train("mine", resume="auto")
-    with pytest.raises(UserError, match='a checkpoint "mine" exists already'):
-        shop.train("mine")
+    finished(shop, "other")
+    with pytest.raises(UserError, match='a checkpoint "other" exists already'):
+        shop.train("other")
 
 
 @pytest.mark.parametrize(("resume", "name"), [("mine", "other"), ("nobody", None)])
 def test_a_run_that_is_not_there_is_refused(shop: Shop, resume: str, name: str | None) -> None:
-    shop.stopped("mine", stop=1)
+    interrupted(shop, "mine")
     with pytest.raises(UserError, match=resume):
-        shop.train(name, resume=resume)
+        found(shop, name, resume)
 
 
 def test_an_option_that_differs_from_the_runs_is_refused(shop: Shop) -> None:
-    shop.stopped("mine", stop=1)
+    interrupted(shop, "mine")
     with pytest.raises(UserError, match=r'--lr is 0\.002 here, but the run "mine" was started with 0\.001'):
         shop.train(None, resume="mine", lr="2e-3")
-    assert shop.train(None, resume="mine").name == "mine"
 
 
 def test_a_run_whose_data_set_was_changed_is_refused(shop: Shop) -> None:
-    shop.stopped("mine", stop=1)
+    interrupted(shop, "mine")
     save_small(shop.home, seed=1, force=True)
     with pytest.raises(UserError, match=r'data set "small" was changed since the run "mine" started'):
         shop.train(None, resume="mine")
