@@ -26,7 +26,7 @@ def test_generated_files_are_current(generate: ModuleType) -> None:
 
 
 def test_the_reference_names_every_training_option(generate: ModuleType) -> None:
-    from smartcli.config import OPTIONS
+    from smartcli.option_table import OPTIONS
 
     text = (ROOT / "docs" / "cli.md").read_text("utf-8")
     assert all(f"`{option.flag}`" in text for option in OPTIONS)

@@ -14,7 +14,7 @@ ORDER = (
     ("errors",),
     ("home", "disk", "processes", "strictjson", "visible"),
     ("atomic",),
-    ("tasks",),
+    ("tasks", "option_table"),
     ("config",),
     ("recipes",),
     ("families",),

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from smartcli.cli import complete
-from smartcli.config import OPTIONS, Option, PerTask, Settings, field_of
+from smartcli.config import PerTask, Settings, field_of
+from smartcli.option_table import OPTIONS, Option
 
 _PANEL = "Run"
 _COMPLETERS: dict[str, Callable[..., list[str]]] = {

@@ -6,6 +6,7 @@ kernel zeroes them every time. Measured: 1.15 x on a plain fp32 step, 1.3 x in b
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -26,16 +27,15 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, KEEP_ALL), (M_TOP_PAD, TOP_PAD))
-    return all([mallopt(key, value) == 1 for key, value in settings])
+    done = [mallopt(key, value) == 1 for key, value in settings]
+    return all(done)
 
 
 def release_freed_memory() -> None:
     """Give whole free pages back to the system, so that blocks of ever other sizes do not add up over hours."""
     if sys.platform.startswith("linux"):
-        try:
+        with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
-        except (OSError, AttributeError):
-            pass
 
 
 def peak_memory() -> int:

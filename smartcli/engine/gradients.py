@@ -57,7 +57,8 @@ class Gradients:
         if clip_norm > 0:
             torch._foreach_mul_(self.parts(), torch.clamp(clip_norm / (norm + 1e-6), max=1.0))
         if self._rows is not None and self.table is not None:
-            assert self.table.grad is not None and self._written is not None
+            assert self.table.grad is not None
+            assert self._written is not None
             self.table.grad.index_copy_(0, self._written, self._rows.to(self.table.dtype))
 
     def clear(self) -> None:

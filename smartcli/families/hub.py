@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from smartcli.errors import SmartCliError, UserError
-from smartcli.families.find import MINILM, EncoderFiles
+from smartcli.families.encoder_files import MINILM, EncoderFiles
 from smartcli.families.hub_client import COMMIT, HubFiles, cache_folder, fetch, find_cached, is_offline
 from smartcli.families.hub_errors import HubUnreachable
 from smartcli.families.weights import INDEX, PICKLE_ADVICE, PICKLES, SINGLE, weight_files

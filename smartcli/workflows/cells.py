@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from smartcli.atomic import canonical_json
-from smartcli.config import OPTION_OF, RUN_ONLY
 from smartcli.errors import Stopped, UserError
 from smartcli.home import Home
+from smartcli.option_table import OPTION_OF, RUN_ONLY
 
 if TYPE_CHECKING:
     from smartcli.workflows.settings import Resolved

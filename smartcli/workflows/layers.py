@@ -11,8 +11,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from smartcli.config import OPTION_OF, Settings, apply
+from smartcli.config import Settings, apply
 from smartcli.errors import UserError, suggest
+from smartcli.option_table import OPTION_OF
 
 LOOSE: dict[str, type] = {"name": str, "recipe": str, "resume": str, "dry_run": bool, "paper_optimizer": bool}
 """Training options that are no settings: they say where settings come from and go to."""

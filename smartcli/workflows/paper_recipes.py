@@ -10,8 +10,8 @@ from fnmatch import fnmatch
 from importlib.resources import files
 from typing import Any
 
-from smartcli.config import OPTION_OF
 from smartcli.errors import UserError, suggest
+from smartcli.option_table import OPTION_OF
 
 TARGETS = ("table2", "table3", "table4", "figure3")
 OVERALL = "overall"

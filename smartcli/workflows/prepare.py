@@ -17,7 +17,7 @@ from smartcli.data.reading import Reading
 from smartcli.data.saving import Header, RowSink, save_data
 from smartcli.data.store import DataSet, check_data_name
 from smartcli.errors import UserError, suggest
-from smartcli.families.find import MINILM
+from smartcli.families.encoder_files import MINILM
 from smartcli.home import Home
 from smartcli.registry.locks import LONG, hold
 from smartcli.tasks import SPLITS

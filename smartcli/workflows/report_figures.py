@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from smartcli.config import RUN_ONLY
 from smartcli.data.predictions import Predictions, TaskPredictions
+from smartcli.option_table import RUN_ONLY
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.report.calibration import Calibration, calibrate, reliability_figure
 from smartcli.report.confusion import confusion_counts, confusion_figure

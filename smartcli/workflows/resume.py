@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from smartcli.config import OPTION_OF, OPTIONS, RUN_ONLY, Settings, field_of
+from smartcli.config import Settings, field_of
 from smartcli.errors import UserError
 from smartcli.home import Home
+from smartcli.option_table import OPTION_OF, OPTIONS, RUN_ONLY
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.checkpoints import Registry
 from smartcli.registry.runs import Run, Runs

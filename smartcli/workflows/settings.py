@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smartcli.config import OPTION_OF, OPTIONS, RUN_ONLY, PerTask, Settings, apply, check_task_names, field_of
+from smartcli.config import PerTask, Settings, apply, check_task_names, field_of
 from smartcli.errors import UserError
 from smartcli.home import Home
+from smartcli.option_table import OPTION_OF, OPTIONS, RUN_ONLY
 from smartcli.workflows.layers import LOOSE, OPTIMIZER, Layer, config_layer, flag_layer, preset_layer, recipe_layer
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from smartcli.config import OPTION_OF, read_number
+from smartcli.config import read_number
 from smartcli.errors import UserError, suggest
 from smartcli.home import Home
+from smartcli.option_table import OPTION_OF
 from smartcli.workflows.cells import Base, Cell, Finished, Planned, Watcher, plan, run, seeds_from, shared_flags
 from smartcli.workflows.paper_recipes import OVERALL, grid_rows, read_recipe
 from smartcli.workflows.results import Results, facts_of, lines_of, notes_of

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from smartcli.data.store import DataSet
 from smartcli.errors import SmartCliError
-from smartcli.families.find import HUB_ID, MINILM, is_at_hand
+from smartcli.families.encoder_files import MINILM
+from smartcli.families.find import HUB_ID, is_at_hand
 
 if TYPE_CHECKING:
     from smartcli.families.tokenizer import SentenceTokenizer

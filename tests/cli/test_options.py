@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from smartcli.cli.app import command_tree
 from smartcli.cli.group import FriendlyGroup
 from smartcli.cli.options import TrainingOptions, training_options
-from smartcli.config import OPTIONS, Option
+from smartcli.option_table import OPTIONS, Option
 
 EXTRA = {"--name", "--recipe", "--config", "--paper-optimizer", "--resume", "--dry-run"}
 TRAINING = ("finetune", "pretrain-qqp")

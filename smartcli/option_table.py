@@ -1,0 +1,101 @@
+"""The one table of training options: behind the command line, `--config` and recipes, settings and reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Option:
+    """One training option: `type` is int, float, str, bool, task-int, task-float or names."""
+
+    key: str
+    type: str
+    help: str
+    panel: str
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    above_low: bool = False
+    """Whether `low` itself is refused."""
+    below_high: bool = False
+    """Whether `high` itself is refused."""
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.key.replace("_", "-")
+
+
+_DATA, _MODEL, _OPTIM, _SMART, _RUN = "Data and encoder", "Model", "Optimisation", "SMART", "Run"
+
+OPTIONS: tuple[Option, ...] = (
+    Option("data", "str", "Data set, by the name that prepare gave it (default: the one prepared last).", _DATA),
+    Option("encoder", "str", "Encoder: a hub id, a folder, or minilm (default: the data set's).", _DATA),
+    Option("revision", "str", "Revision of a hub encoder: branch, tag or commit.", _DATA),
+    Option("init", "str", "Checkpoint whose encoder and heads to start from (never its optimizer state).", _DATA),
+    Option("tasks", "names", "Tasks to train, as a list: sst,qqp (default: all of the data set's).", _DATA),
+    Option("rows", "int", "Train on N rows a task, the same for every seed (default: all).", _DATA, low=1),
+    Option("max_length", "int", "Tokens an example may have, special tokens included.", _DATA, low=8),
+    Option("pair_mode", "str", "How the two sentences of a pair meet.", _MODEL, ("separate", "cosine", "concat")),
+    Option("pooling", "str", "What stands for a sentence.", _MODEL, ("cls", "pooler", "mean")),
+    Option("freeze_encoder", "bool", "Train the heads alone.", _MODEL),
+    Option("dropout", "float", "Hidden dropout.", _MODEL, low=0, high=1, below_high=True),
+    Option(
+        "attention_dropout",
+        "float",
+        "Dropout on attention weights (default: the encoder's).",
+        _MODEL,
+        low=0,
+        high=1,
+        below_high=True,
+    ),
+    Option("schedule", "str", "One task after another, or all in every step.", _OPTIM, ("sequential", "simultaneous")),
+    Option("epochs", "task-int", "Epochs: N, or task=N,…", _OPTIM, low=1),
+    Option("batch_size", "task-int", "Examples of a task in a step: N, or task=N,…", _OPTIM, low=1),
+    Option("lr", "float", "Learning rate.", _OPTIM, low=0, above_low=True),
+    Option("weight_decay", "float", "AdamW weight decay; biases and LayerNorm weights have none.", _OPTIM, low=0),
+    Option("warmup", "float", "Share of the steps in which the learning rate rises.", _OPTIM, low=0, high=1),
+    Option("lr_schedule", "str", "Learning rate after the warm-up.", _OPTIM, ("constant", "linear")),
+    Option("clip_norm", "float", "Largest gradient norm, encoder and heads together; 0 is off.", _OPTIM, low=0),
+    Option("surgery", "str", "Conflict projection: none, pcgrad, or torchjd:NAME (extra aggregators).", _OPTIM),
+    Option("lambda", "task-float", "Weight of the smoothness penalty R_s; 0 is off. N, or task=N,…", _SMART, low=0),
+    Option("mu", "task-float", "Weight of the Bregman penalty; 0 is off. N, or task=N,…", _SMART, low=0),
+    Option(
+        "beta",
+        "float",
+        "Teacher's average (default: .99 for a tenth of the steps, then .999). 0 is the previous "
+        "iterate: with one inner step its gradient is zero but for dropout, so it has little effect.",
+        _SMART,
+        low=0,
+        high=1,
+    ),
+    Option("smart_variant", "str", "paper, or mtdnn: what most published code runs.", _SMART, ("paper", "mtdnn")),
+    Option("smart_dropout", "str", "Dropout in R_s; same: the clean pass's masks.", _SMART, ("on", "off", "same")),
+    Option(
+        "epsilon",
+        "float",
+        "Radius of the perturbation. With --norm 2 it counts the whole sentence, so it is weaker by "
+        "about sqrt(tokens x width) than with inf.",
+        _SMART,
+        low=0,
+    ),
+    Option("sigma", "float", "Standard deviation of the start noise.", _SMART, low=0),
+    Option("step_size", "float", "Ascent step: delta <- project(delta + step-size * g / |g|).", _SMART, low=0),
+    Option("ascent_steps", "int", "Ascent steps K.", _SMART, low=1),
+    Option("norm", "str", "Norm of a sentence's perturbation.", _SMART, ("inf", "2")),
+    Option("seed", "int", "Seed of every random draw.", _RUN, low=0, high=2**63 - 1),
+    Option("precision", "str", "Number format of training; auto times both.", _RUN, ("auto", "fp32", "bf16")),
+    Option("device", "str", "Where to train.", _RUN, ("auto", "cpu", "cuda")),
+    Option("threads", "int", "CPU threads (default: all).", _RUN, low=1),
+    Option("max_steps", "int", "End after N updates.", _RUN, low=1),
+    Option("save_every", "int", "Save the run every N steps too (always: each epoch and 10 minutes).", _RUN, low=1),
+    Option("keep", "str", "Which epoch becomes the checkpoint, by dev score.", _RUN, ("best", "last")),
+    Option("skip_bad_steps", "int", "Go on past at most N steps with a non-finite loss or gradient.", _RUN, low=0),
+    Option("compile", "bool", "Compile the layers with torch.compile.", _RUN),
+)
+OPTION_OF: dict[str, Option] = {option.key: option for option in OPTIONS}
+RUN_ONLY: frozenset[str] = frozenset({"threads", "device", "precision", "save_every", "skip_bad_steps"})
+"""Options that may differ when a run is resumed: they change nothing of what was trained so far.
+
+skip_bad_steps is one of them, since a run that a bad step stopped would stop there again for ever.
+"""
