@@ -29,7 +29,7 @@ demo: $(VENV)/.installed  ## Prepare, train, combine and score on the embedded c
 	$(SMART) evaluate
 
 test: $(VENV)/.installed  ## Run the tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2
 
 test-real: $(VENV)/.installed  ## Run the tests that read the folder $SMART_TEST_DATA
 	$(BIN)/python -m pytest -q -m real
