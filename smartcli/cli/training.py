@@ -19,11 +19,12 @@ Command = Literal["finetune", "pretrain-qqp"]
 
 def run_training(ctx: typer.Context, command: Command, options: TrainingOptions) -> None:
     """Resolve the settings, train, and print the result; `--dry-run` stops before training."""
+    from smartcli.workflows.resume import settle
     from smartcli.workflows.settings import resolve
 
     state = state_of(ctx)
     resolved = resolve(state.home, command, options.flags, options.config, options.recipe)
-    print_settings(state, resolved)
+    print_settings(state, settle(state.home, command, resolved))
     if resolved.dry_run:
         from smartcli.workflows.dry_run import dry_run
 

@@ -107,6 +107,12 @@ def _short(value: Any) -> str:
     return str(value)[:16]
 
 
+def settle(home: Home, command: str, resolved: Resolved) -> Resolved:
+    """Return what will be in force: `resolved`, or where `--resume` finds a run the settings and data of that."""
+    found = find_run(home, command, resolved.name, resolved.resume)
+    return adopt_run(home, found, resolved) if isinstance(found, Run) else resolved
+
+
 def adopt_run(home: Home, run: Run, resolved: Resolved) -> Resolved:
     """Return `resolved` with the settings and the data set of the run that goes on."""
     from smartcli.data.store import open_data
@@ -120,5 +126,14 @@ def adopt_run(home: Home, run: Run, resolved: Resolved) -> Resolved:
             f"({header['data']['fingerprint'][:12]}, now {data_set.fingerprint[:12]}); prepare the old content again, "
             f"or remove the run with: smart runs rm {run.name}"
         )
-    kept = dict.fromkeys(OPTION_OF, f"run {run.name}")
-    return replace(resolved, settings=settings, data_set=data_set, encoder=settings.encoder or "", sources=kept)
+    plain = Settings()
+    other = {key for key in OPTION_OF if getattr(settings, field_of(key)) != getattr(plain, field_of(key))}
+    kept = {key: f"run {run.name}" if key in other else "default" for key in OPTION_OF}
+    return replace(
+        resolved,
+        settings=settings,
+        data_set=data_set,
+        encoder=settings.encoder or "",
+        sources=kept,
+        latest_data=False,
+    )

@@ -19,8 +19,8 @@ from smartcli.registry.checkpoints import Registry
 from smartcli.registry.runs import Runs
 
 QUICK = ("--threads", "1", "--precision", "fp32", "--batch-size", "4", "--lambda", "0")
-LONG = {"sst": 120, "qqp": 120, "sts": 120}
-STEPS = 60
+LONG = {"sst": 240, "qqp": 240, "sts": 240}
+STEPS = 120
 
 
 @pytest.fixture
@@ -39,6 +39,18 @@ def test_finetune_prints_scores_on_stdout_and_the_rest_on_stderr(shop: Shop, sma
     assert again.exit_code == 0
     assert '"first" is finished already, with these settings; nothing to do' in again.stderr
     assert again.stdout == found.stdout
+
+
+def test_a_resumed_run_prints_its_own_settings(shop: Shop, smart: Callable[..., Any]) -> None:
+    shop.stopped("mine", stop=1, dropout="0.25")
+    save_small(shop.home, "newer", seed=1)
+    found = smart("finetune", "--resume")
+    assert found.exit_code == 0, found.stderr
+    assert "data set: small, encoder: " in found.stderr
+    assert "(run mine)" in found.stderr
+    (line,) = [line for line in found.stderr.splitlines() if line.strip().startswith("--dropout")]
+    assert line.split()[1:] == ["0.25", "run", "mine"]
+    assert "prepared last" not in found.stderr
 
 
 def test_pretrain_then_finetune_from_it(shop: Shop, smart: Callable[..., Any]) -> None:
@@ -89,14 +101,10 @@ class Typed:
             text=True,
         )
 
-    def wait_for_a_step(self) -> None:
+    def has_trained(self) -> bool:
         log = self.shop.home.runs / self.name / "log.jsonl"
-        for _ in range(30_000):
-            if log.exists() and b'"step"' in log.read_bytes():
-                return
-            assert self.process.poll() is None, self.process.communicate()
-            time.sleep(0.002)
-        raise AssertionError("no step after a minute")
+        assert self.process.poll() is None, self.process.communicate()
+        return log.exists() and b'"step"' in log.read_bytes()
 
     def end(self) -> tuple[int, str]:
         _, errors = self.process.communicate(timeout=60)
@@ -107,9 +115,13 @@ def test_signals_end_a_process_with_a_save_and_the_command_to_go_on(shop: Shop) 
     save_small(shop.home, "long", train=LONG)
     cases = {"ctrl-c": (signal.SIGINT, 130), "term": (signal.SIGTERM, 143)}
     typed = {name: Typed(shop, name) for name in cases}
-    for name, (number, _) in cases.items():
-        typed[name].wait_for_a_step()
-        typed[name].process.send_signal(number)
+    waiting, until = set(cases), time.monotonic() + 120
+    while waiting and time.monotonic() < until:
+        for name in [name for name in waiting if typed[name].has_trained()]:
+            typed[name].process.send_signal(cases[name][0])
+            waiting.remove(name)
+        time.sleep(0.001)
+    assert not waiting
     for name, (_, code) in cases.items():
         found, errors = typed[name].end()
         assert found == code, errors
