@@ -70,7 +70,7 @@ def check_finished(checkpoint: Checkpoint, command: str, resolved: Resolved) -> 
         )
     stored = Settings.from_json(meta["settings"])
     for option in OPTIONS:
-        if option.key in RUN_ONLY or option.key not in resolved.given | {"data"}:
+        if option.key in RUN_ONLY or option.key not in resolved.given:
             continue
         asked, kept = (getattr(s, field_of(option.key)) for s in (resolved.settings, stored))
         if not same_value(asked, kept):
@@ -78,7 +78,8 @@ def check_finished(checkpoint: Checkpoint, command: str, resolved: Resolved) -> 
                 f'"{checkpoint.name}" is finished already, with {option.flag} {show(kept)}, not {show(asked)}; '
                 "choose another --name"
             )
-    if meta["data"]["fingerprint"] != resolved.data_set.fingerprint:
+    same_name = meta["data"]["name"] == resolved.data_set.name
+    if same_name and meta["data"]["fingerprint"] != resolved.data_set.fingerprint:
         raise UserError(
             f'"{checkpoint.name}" is finished already, on other content of the data set "{meta["data"]["name"]}" '
             f"({meta['data']['fingerprint'][:12]}, now {resolved.data_set.fingerprint[:12]}); choose another --name"
