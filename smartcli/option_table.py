@@ -91,7 +91,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("save_every", "int", "Save the run every N steps too (always: each epoch and 10 minutes).", _RUN, low=1),
     Option("keep", "str", "Which epoch becomes the checkpoint, by dev score.", _RUN, ("best", "last")),
     Option("skip_bad_steps", "int", "Go on past at most N steps with a non-finite loss or gradient.", _RUN, low=0),
-    Option("compile", "bool", "Compile the layers with torch.compile.", _RUN),
+    Option("compile", "bool", "Compile the layers' feed-forward part; on a CPU it needs a C++ compiler.", _RUN),
 )
 OPTION_OF: dict[str, Option] = {option.key: option for option in OPTIONS}
 RUN_ONLY: frozenset[str] = frozenset({"threads", "device", "precision", "save_every", "skip_bad_steps"})

@@ -10,7 +10,9 @@ import typer
 from smartcli.cli import complete
 from smartcli.cli.state import state_of
 
-app = typer.Typer(name="data", help="List, show and remove data sets.", no_args_is_help=True)
+app = typer.Typer(
+    name="data", help="List, show and remove data sets.\n\nExample: smart data list", no_args_is_help=True
+)
 
 
 @app.command("list")

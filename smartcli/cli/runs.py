@@ -10,7 +10,9 @@ from smartcli.cli import complete
 from smartcli.cli.checkpoints import Json, Yes, confirm, print_json, size_text
 from smartcli.cli.state import state_of
 
-app = typer.Typer(help="List and remove trainings in progress or interrupted.", no_args_is_help=True)
+app = typer.Typer(
+    help="List and remove trainings in progress or interrupted.\n\nExample: smart runs list", no_args_is_help=True
+)
 
 
 @app.command("list")

@@ -5,7 +5,7 @@ Axes: T tokens, S sentences, D width, E embedding size, F feed-forward size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -27,6 +27,13 @@ def activation(name: str, x: Tensor) -> Tensor:
     return F.gelu(x, approximate="tanh" if name == "gelu_new" else "none")
 
 
+def feed_forward(
+    x: Tensor, weight_in: Tensor, bias_in: Tensor, weight_out: Tensor, bias_out: Tensor, act: str
+) -> Tensor:
+    """Return the feed-forward part's output (T, D) for `x` (T, D), through width F."""
+    return F.linear(activation(act, F.linear(x, weight_in, bias_in)), weight_out, bias_out)
+
+
 class Layer(nn.Module):
     """One post-norm transformer layer; key and value share one matrix multiply."""
 
@@ -41,6 +48,12 @@ class Layer(nn.Module):
         self.feed_out = nn.Linear(spec.ffn_size, width)
         self.feed_norm = nn.LayerNorm(width, eps=spec.layer_norm_eps)
         self.heads, self.act = spec.heads, spec.activation
+        self.feed: Callable[..., Tensor] = feed_forward
+        """`feed_forward`, or with `--compile` the same compiled."""
+
+    def feed_weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return weight and bias of the feed-forward part's first and second half."""
+        return self.feed_in.weight, self.feed_in.bias, self.feed_out.weight, self.feed_out.bias
 
     def forward(
         self,
@@ -70,7 +83,9 @@ class Layer(nn.Module):
             place=f"{place}.attention",
         )
         rows = self.attention_norm(dropout(self.attention_out(mixed), p, axis, f"{place}.attention_out") + rows)
-        fed = self.feed_out(activation(self.act, self.feed_in(rows)))
+        # Scoring is never compiled: it would compile a second time, for less than that costs.
+        feed = self.feed if torch.is_grad_enabled() else feed_forward
+        fed = feed(rows, *self.feed_weights(), self.act)
         out: Tensor = self.feed_norm(dropout(fed, p, axis, f"{place}.feed_out") + rows)
         return out
 

@@ -130,6 +130,11 @@ class Training:
 
         device = choose_device(self.choice.device)
         self.inputs.model.to(device)
+        if settings.compile:
+            from smartcli.engine.compiled import compile_layers
+
+            self.listener({"event": "note", "message": "compiling the layers (a minute or more the first time)"})
+            compile_layers(self.inputs.model.encoder, bf16=self.choice.bf16)
         self.job = Job(
             model=self.inputs.model,
             tasks=self.inputs.trained,
