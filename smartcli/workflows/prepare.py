@@ -17,7 +17,7 @@ from smartcli.data.reading import Reading
 from smartcli.data.saving import Header, RowSink, save_data
 from smartcli.data.store import DataSet, check_data_name
 from smartcli.errors import UserError, suggest
-from smartcli.families.encoder_files import MINILM
+from smartcli.families.encoder_files import absolute
 from smartcli.home import Home
 from smartcli.registry.locks import LONG, hold
 from smartcli.tasks import SPLITS
@@ -76,7 +76,7 @@ def prepare(
     kind, folder = _resolve(source, path, splits)
     name = name or (kind if folder is None or kind != "own" else folder.absolute().name)
     check_data_name(name, "--name" if kind != "own" else f"--name (the folder's by default) for {source}")
-    encoder = _absolute(encoder)
+    encoder = None if encoder is None else absolute(encoder)
     wanted = encoder or paper().encoders.get(kind, paper().encoders["hub"])
     tokenizer = find_tokenizer(encoder or os.environ.get("SMART_ENCODER") or wanted, named=encoder is not None)
 
@@ -116,13 +116,6 @@ def _resolve(source: str, path: Path | None, splits: str | None) -> tuple[str, P
             f'"{source}" {found}; expected {", ".join(SOURCES)}, or a folder with {TABLE}{suggest(source, SOURCES)}'
         )
     return "own", folder
-
-
-def _absolute(encoder: str | None) -> str | None:
-    # A folder named from here must be found from elsewhere too.
-    if encoder is None or encoder == MINILM or not Path(encoder).expanduser().is_dir():
-        return encoder
-    return str(Path(encoder).expanduser().absolute())
 
 
 def _read(

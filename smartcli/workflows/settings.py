@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from smartcli.config import PerTask, Settings, apply, check_task_names, field_of
 from smartcli.errors import UserError
+from smartcli.families.encoder_files import absolute
 from smartcli.home import Home
 from smartcli.option_table import OPTION_OF, OPTIONS, RUN_ONLY
 from smartcli.workflows.layers import LOOSE, OPTIMIZER, Layer, config_layer, flag_layer, preset_layer, recipe_layer
@@ -215,10 +216,10 @@ def _encoder(wanted: Settings, layers: list[Layer], data_set: DataSet, initial: 
         return initial.values["encoder"], f"--init {initial.name}"
     for layer in reversed(layers):
         if "encoder" in layer.values and wanted.encoder is not None:
-            return wanted.encoder, layer.source
+            return absolute(wanted.encoder), layer.source
     from_variable = os.environ.get(ENCODER_VARIABLE)
     if from_variable:
-        return from_variable, f"${ENCODER_VARIABLE}"
+        return absolute(from_variable), f"${ENCODER_VARIABLE}"
     return data_set.encoder, "data set"
 
 

@@ -248,3 +248,14 @@ def test_values_in_force_are_shown_as_typed(data: Home) -> None:
     assert rows["--lambda"] == ("1 (sts=2)", "command line")
     assert rows["--lr"] == ("1e-05", "default")
     assert rows["--freeze-encoder"] == ("off", "default")
+
+
+def test_an_encoder_folder_named_from_here_is_found_from_elsewhere(
+    data: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    found = resolve(data, "finetune", {"encoder": "mine"})
+    assert found.encoder == found.settings.encoder == str(tmp_path / "mine")
+    monkeypatch.setenv("SMART_ENCODER", "mine")
+    assert resolve(data, "finetune", {}).encoder == str(tmp_path / "mine")
