@@ -52,6 +52,8 @@ def predict_file(
     if target != STREAM:
         format_of(target)
         check_target(target)
+        if source != STREAM and source.exists() and target.exists() and source.samefile(target):
+            raise UserError(f"--output {target}: this is the --input file; choose another name")
     inputs = read_inputs(stdin.read() if source == STREAM else source, task)
     say(f"{name}: labelling {len(inputs):,} rows for {task.name}")
     found = label(home, checkpoint, task, inputs.texts)

@@ -185,3 +185,14 @@ def test_missing_options_are_named(home: Home, smart: Smart) -> None:
     result = smart("predict", "ckpt1", "--input", "-", input=PAIRS)
     assert result.exit_code == 2
     assert "--task is needed: ckpt1 has heads for sst, qqp, sts" in result.stderr
+
+
+def test_the_input_is_not_written_over(model: str, smart: Smart, tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text(PAIRS)
+    (tmp_path / "again.csv").symlink_to(source)
+    for target in (source, tmp_path / "again.csv"):
+        result = smart("predict", model, "--task", "qqp", "--input", source, "--output", target)
+        assert result.exit_code == 2
+        assert "this is the --input file" in result.stderr
+    assert source.read_text() == PAIRS
