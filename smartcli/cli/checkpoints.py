@@ -1,4 +1,4 @@
-"""`smart checkpoints`: look after what was trained."""
+"""`smart checkpoints`: look after what was trained; show, export and import stand in modules of their own."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import Annotated
 import typer
 
 from smartcli.cli import complete
+from smartcli.cli.export import export
+from smartcli.cli.import_checkpoint import import_checkpoint
 from smartcli.cli.show import show
 from smartcli.cli.state import CliState, state_of
 
-app = typer.Typer(help="List, show, verify and remove checkpoints.", no_args_is_help=True)
+app = typer.Typer(help="List, show, verify, remove, export and import checkpoints.", no_args_is_help=True)
 app.command("show")(show)
+app.command("export")(export)
+app.command("import")(import_checkpoint)
 
 Names = Annotated[
     list[str],

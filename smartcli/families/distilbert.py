@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from smartcli.families.family import Family
+from smartcli.families.family import Classifier, Family
 
 FAMILY = Family(
     model_type="distilbert",
     prefix="distilbert.",
+    classifier=Classifier(
+        architecture="DistilBertForSequenceClassification",
+        dense="pre_classifier",
+        activation="relu",
+        output="classifier",
+    ),
     size_keys={
         "hidden_size": "dim",
         "layers": "n_layers",

@@ -45,12 +45,27 @@ LAYER_PARTS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class Classifier:
+    """The type's sequence classifier in transformers: a square layer, an activation, and the output layer."""
+
+    architecture: str
+    dense: str
+    activation: str
+    output: str
+
+
+HEAD_OF_TWO = {"dense": "classifier.dense", "output": "classifier.out_proj"}
+"""How most types call the two layers."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Family:
     """One encoder type: how its config.json and its tensors are called, and what it lacks."""
 
     model_type: str
     prefix: str
     """Put before every tensor in files saved from a model with a head."""
+    classifier: Classifier
     size_keys: Mapping[str, str] = field(default_factory=lambda: dict(SIZE_KEYS))
     keys: Mapping[str, str] = field(default_factory=lambda: dict(COMMON_KEYS))
     defaults: Mapping[str, Any] = field(default_factory=lambda: dict(COMMON_DEFAULTS))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from smartcli.families.family import COMMON_DEFAULTS, COMMON_KEYS, LAYER_PARTS, Family
+from smartcli.families.family import COMMON_DEFAULTS, COMMON_KEYS, HEAD_OF_TWO, LAYER_PARTS, Classifier, Family
 
 FAMILY = Family(
     model_type="mpnet",
     prefix="mpnet.",
+    classifier=Classifier(architecture="MPNetForSequenceClassification", activation="tanh", **HEAD_OF_TWO),
     keys={**COMMON_KEYS, "relative_buckets": "relative_attention_num_buckets"},
     defaults={**COMMON_DEFAULTS, "relative_buckets": 32},
     # transformers' MPNetModel fixes both, whatever pad_token_id says.

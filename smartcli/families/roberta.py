@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from smartcli.families.family import COMMON_DEFAULTS, COMMON_KEYS, Family
+from smartcli.families.family import COMMON_DEFAULTS, COMMON_KEYS, HEAD_OF_TWO, Classifier, Family
 
 FAMILY = Family(
     model_type="roberta",
     prefix="roberta.",
+    classifier=Classifier(architecture="RobertaForSequenceClassification", activation="tanh", **HEAD_OF_TWO),
     keys={**COMMON_KEYS, "token_types": "type_vocab_size"},
     defaults={**COMMON_DEFAULTS, "token_types": 2},
     offset_from_padding=True,

@@ -134,33 +134,37 @@ class Checkpoint:
         return error if isinstance(error, SmartCliError) else Damaged(self.folder, "", str(error))
 
 
-def folder_problems(folder: Path) -> list[Problem]:
-    """Return everything wrong with a checkpoint folder; nothing for one that vanishes meanwhile."""
+def folder_problems(folder: Path, name: str | None = None) -> list[Problem]:
+    """Return everything wrong with a checkpoint folder; nothing for one that vanishes meanwhile.
+
+    `name` is what the checkpoint should be called, where that is not the folder's name.
+    """
+    own = folder.name if name is None else name
     try:
         manifest = parse_manifest(folder)
         found = list(listing_problems(folder, manifest))
         if META not in manifest.files:
             found.append(Damaged(folder, META, "the file is missing"))
-        good = [name for name in manifest.files if name not in {problem.file for problem in found}]
-        for name in good:
-            found += _file_problems(folder, name, manifest)
+        good = [file for file in manifest.files if file not in {problem.file for problem in found}]
+        for file in good:
+            found += _file_problems(folder, file, manifest, own)
         if not found and set(ENCODER_FILES) <= set(good):
             found += _caught(lambda: check_encoder(folder))
     except Damaged as problem:
         found = [problem]
     except OSError as error:
         found = [Damaged(folder, MANIFEST, f"it cannot be read: {error.strerror}")] if folder.exists() else []
-    return [Problem(folder.name, problem.file, problem.reason) for problem in found]
+    return [Problem(own, problem.file, problem.reason) for problem in found]
 
 
-def _file_problems(folder: Path, name: str, manifest: Manifest) -> list[Damaged]:
+def _file_problems(folder: Path, name: str, manifest: Manifest, own: str) -> list[Damaged]:
     def look() -> None:
         verify_file(folder, name, manifest)
         if name.endswith(".safetensors"):
             check_finite(folder, name)
         try:
             if name == META:
-                check_meta(parse_object(read_verified(folder, name, manifest, SMALL), META), folder.name)
+                check_meta(parse_object(read_verified(folder, name, manifest, SMALL), META), own)
             if name == PREDICTIONS:
                 from smartcli.data.predictions import read_predictions
 
