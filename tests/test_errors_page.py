@@ -61,7 +61,7 @@ def message(smart: Callable[..., Result], command: str, home: str) -> str:
     result = smart(*shlex.split(command)[1:])
     assert result.exit_code in (1, 2)
     assert "Traceback" not in result.stderr
-    return result.stderr.splitlines()[-1].replace(home, "~/smart") + "\n"
+    return result.stderr.splitlines()[-1].replace(home, "~/smart").replace(str(Path.cwd()), "~/here") + "\n"
 
 
 def left_behind(home: Home) -> list[str]:

@@ -12,7 +12,10 @@ from smartcli.cli.import_checkpoint import import_checkpoint
 from smartcli.cli.show import show
 from smartcli.cli.state import CliState, state_of
 
-app = typer.Typer(help="List, show, verify, remove, export and import checkpoints.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, show, verify, remove, export and import checkpoints.\n\nExample: smart checkpoints list",
+    no_args_is_help=True,
+)
 app.command("show")(show)
 app.command("export")(export)
 app.command("import")(import_checkpoint)
