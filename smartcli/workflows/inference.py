@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from smartcli.config import Settings
 from smartcli.data.predictions import Predictions, TaskPredictions
 from smartcli.data.ragged import Ragged
@@ -74,7 +76,10 @@ class LoadedModel:
         sides = [Ragged.of(self.tokenizer.encode([row[side] for row in texts])) for side in range(len(task.text))]
         found = self.outputs(task_name, sides)
         ids = [str(number) for number in range(len(texts))]
-        return TaskPredictions(task_name, ids, None, found.predictions, found.probabilities)
+        shares = found.probabilities
+        if not ids and task.kind != "regression":
+            shares = np.empty((0, task.classes))
+        return TaskPredictions(task_name, ids, None, found.predictions, shares)
 
 
 def run_model(home: Home, checkpoint: Checkpoint, data_set: DataSet, split: str) -> Predictions:

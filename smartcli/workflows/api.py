@@ -1,0 +1,104 @@
+"""The Python API behind `smartcli.load`: predictions of a checkpoint or an ensemble on one's own texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smartcli.data.predictions import TaskPredictions
+from smartcli.ensemble import combine
+from smartcli.errors import UserError
+from smartcli.home import Home
+from smartcli.registry.checkpoint import Checkpoint
+from smartcli.registry.checkpoints import Registry
+from smartcli.tasks import Task
+from smartcli.workflows.inference import LoadedModel
+from smartcli.workflows.scoring import members_of, own_tasks
+
+Texts = Sequence[str] | Sequence[Sequence[str]]
+"""Sentences, or for a task of pairs (one, other) of each pair."""
+
+
+class Model:
+    """A checkpoint's model in memory, or those of an ensemble's members; made by `smartcli.load`."""
+
+    def __init__(self, checkpoint: Checkpoint, parts: Sequence[LoadedModel]) -> None:
+        self._checkpoint, self._parts = checkpoint, parts
+        self._tasks = own_tasks(checkpoint)
+
+    def __repr__(self) -> str:
+        return f"<smartcli model {self.name}: {', '.join(self.tasks)}>"
+
+    @property
+    def name(self) -> str:
+        """Name of the checkpoint."""
+        return self._checkpoint.name
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks that can be predicted, in table order."""
+        return self._tasks.names
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What smart.json says: settings, scores on dev, lineage, versions (a copy of the outermost level)."""
+        return dict(self._checkpoint.meta)
+
+    def labels(self, task: str) -> tuple[str, ...]:
+        """Return the class names of `task` in the order of its class numbers; none for scores."""
+        return self._task(task).labels
+
+    def predict(self, task: str, texts: Texts) -> NDArray[Any]:
+        """Return the class number (int64) or score (float64) of each text, (n,).
+
+        `texts` are sentences, or (one, other) pairs where the task has pairs. Scores may lie outside the task's
+        range. UserError for an unknown task or a row that is no sentence or pair.
+        """
+        found = self._label(task, texts).predictions
+        return found if self._task(task).kind == "regression" else found.astype(np.int64)
+
+    def predict_proba(self, task: str, texts: Texts) -> NDArray[np.float64]:
+        """Return each class's probability, (n, C); an ensemble's is the mean of its members'.
+
+        UserError for a task of scores, which has none.
+        """
+        if self._task(task).kind == "regression":
+            raise UserError(f'"{task}" is a task of scores and has no probabilities; use predict')
+        found = self._label(task, texts).probabilities
+        return np.empty((0, self._task(task).classes)) if found is None else found
+
+    def _task(self, name: str) -> Task:
+        return self._tasks.get(name, f"task for {self.name}")
+
+    def _label(self, task_name: str, texts: Texts) -> TaskPredictions:
+        task = self._task(task_name)
+        rows = _rows(task, texts)
+        each = [part.label(task_name, rows) for part in self._parts]
+        if self._checkpoint.kind != "ensemble":
+            return each[0]
+        return combine([task], [{task_name: one} for one in each], [p.checkpoint.name for p in self._parts])[task_name]
+
+
+def load_model(home: Home, name: str) -> Model:
+    """Return the model of a checkpoint, or those of an ensemble's members, of `home`."""
+    registry = Registry(home)
+    checkpoint = registry.open(name)
+    parts = members_of(registry, checkpoint) if checkpoint.kind == "ensemble" else [checkpoint]
+    return Model(checkpoint, [LoadedModel(home, part) for part in parts])
+
+
+def _rows(task: Task, texts: Texts) -> list[tuple[str, ...]]:
+    """Return one tuple of texts a row; UserError naming the first row that does not fit the task."""
+    expected = "a pair (one, other) of strings" if task.pair else "a string"
+    if isinstance(texts, str):
+        raise UserError(f'"{task.name}": expected a list of rows, each {expected}; found one string')
+    rows: list[tuple[str, ...]] = []
+    for number, row in enumerate(texts):
+        parts = (row,) if isinstance(row, str) else tuple(row) if isinstance(row, Sequence) else ()
+        if len(parts) != len(task.text) or not all(isinstance(part, str) for part in parts):
+            raise UserError(f'"{task.name}", row {number}: expected {expected}, found {row!r:.80}')
+        rows.append(parts)
+    return rows

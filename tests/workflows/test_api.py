@@ -1,0 +1,112 @@
+"""`smartcli.load` predicts as the command line does; docs/python.md runs as it stands."""
+
+from __future__ import annotations
+
+import csv
+import doctest
+import io
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training import Shop
+from typer.testing import Result
+
+import smartcli
+from smartcli.home import Home
+from smartcli.workflows.ensemble import ensemble
+
+Smart = Callable[..., Result]
+ROOT = Path(__file__).parents[2]
+PAIRS = [("a good film", "a fine film"), ("a red car", "the dog runs in the park"), ("yes", "no")]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """Three checkpoints and an ensemble of them."""
+    folder = tmp_path_factory.mktemp("api")
+    shop = Shop.open(Home(folder / "smart"), folder)
+    names = ["ckpt2", "ckpt3", "ckpt4"]
+    for seed, name in enumerate(names):
+        shop.train(name, max_steps="2", lr="1e-2", seed=str(seed))
+    ensemble(shop.home, names, "both")
+    return shop
+
+
+@pytest.fixture(autouse=True)
+def shop(made: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    monkeypatch.setenv("SMART_HOME", str(made.home.root))
+    return made
+
+
+def test_the_page_runs_as_it_stands(shop: Shop) -> None:
+    failed, tried = doctest.testfile(str(ROOT / "docs" / "python.md"), module_relative=False)
+    assert (failed, tried > 10) == (0, True)
+
+
+@pytest.mark.parametrize("name", ["ckpt3", "both"])
+@pytest.mark.parametrize("task", ["sts", "qqp"])
+def test_predictions_are_the_command_lines(smart: Smart, shop: Shop, name: str, task: str) -> None:
+    source = io.StringIO()
+    columns = smartcli.load(name).info["tasks"]
+    text = next(entry["text"] for entry in columns if entry["name"] == task)
+    csv.writer(source).writerows([text, *PAIRS])
+    result = smart("predict", name, "--task", task, "--input", "-", input=source.getvalue())
+    assert result.exit_code == 0, result.stderr
+    printed = [float(row["prediction"]) for row in csv.DictReader(io.StringIO(result.stdout))]
+    assert smartcli.load(name, home=shop.home.root).predict(task, PAIRS).tolist() == printed
+
+
+def test_an_ensemble_combines_its_members(shop: Shop) -> None:
+    members = [smartcli.load(name) for name in ("ckpt2", "ckpt3", "ckpt4")]
+    both = smartcli.load("both")
+    median = np.median([member.predict("sts", PAIRS) for member in members], axis=0)
+    np.testing.assert_array_equal(both.predict("sts", PAIRS), median)
+    mean = np.mean([member.predict_proba("sst", ["a good film"]) for member in members], axis=0)
+    np.testing.assert_allclose(both.predict_proba("sst", ["a good film"]), mean, rtol=0, atol=1e-12)
+
+
+def test_no_rows_give_no_predictions(shop: Shop) -> None:
+    for name in ("ckpt3", "both"):
+        model = smartcli.load(name)
+        assert model.predict("sts", []).shape == (0,)
+        assert model.predict_proba("sst", []).shape == (0, 5)
+
+
+def test_rows_that_do_not_fit_the_task_are_named(shop: Shop) -> None:
+    model = smartcli.load("ckpt3")
+    for task, rows, message in (
+        ("sts", [("a", "b"), ("a", "b", "c")], '"sts", row 1: expected a pair'),
+        ("sts", [("a", None)], '"sts", row 0: expected a pair'),
+        ("sst", [("a", "b")], '"sst", row 0: expected a string'),
+        ("sst", [3], '"sst", row 0: expected a string'),
+        ("sst", "one string", "expected a list of rows"),
+    ):
+        with pytest.raises(smartcli.UserError, match=message):
+            model.predict(task, rows)  # type: ignore[arg-type]
+    with pytest.raises(smartcli.UserError, match="has no probabilities"):
+        model.predict_proba("sts", PAIRS)
+    with pytest.raises(smartcli.UserError, match='did you mean "ckpt3"'):
+        smartcli.load("ckpt33")
+
+
+def test_a_damaged_file_is_named_at_loading(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMART_HOME", str(shutil.copytree(shop.home.root, tmp_path / "copy")))
+    path = tmp_path / "copy" / "checkpoints" / "ckpt3" / "heads.safetensors"
+    raw = bytearray(path.read_bytes())
+    raw[-2] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(smartcli.SmartCliError, match=r"heads\.safetensors: its content does not match"):
+        smartcli.load("ckpt3")
+
+
+def test_importing_the_package_is_light() -> None:
+    script = "import sys, smartcli; print(*sorted({'torch', 'numpy', 'pandas', 'scipy'} & set(sys.modules)), 'end')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["end"]
