@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smartcli.cli.state import CliState
+from smartcli.visible import visible
 
 if TYPE_CHECKING:
     from smartcli.workflows.cells import Planned
@@ -18,14 +19,14 @@ def print_plan(state: CliState, planned: Sequence[Planned]) -> None:
     """Print what `--dry-run` shows: each training, and whether it is there already."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
+    from smartcli.report.tables import plain
     from smartcli.workflows.cells import is_finished
 
     table = Table("cell", "seed", "checkpoint", "state", box=box.SIMPLE_HEAD)
     for one in planned:
         there = "done" if is_finished(state.home, one) else "to train"
-        table.add_row(Text(one.cell.label), str(one.cell.seed), Text(one.name), there)
+        table.add_row(plain(one.cell.label), str(one.cell.seed), plain(one.name), there)
     state.out.print(table)
 
 
@@ -46,24 +47,23 @@ def print_results(state: CliState, results: Results, *, as_json: bool, output: P
 def _print_table(state: CliState, results: Results) -> None:
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
-    from smartcli.report.tables import print_table
+    from smartcli.report.tables import plain, print_table
 
     table = Table(box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left")
-    table.title = Text(results.title)
-    table.caption = Text("\n".join(results.facts))
+    table.title = plain(results.title)
+    table.caption = plain("\n".join(results.facts))
     header, rows = results.table()
     for at, name in enumerate(header):
-        table.add_column(Text(name), justify="right" if name in results.scores else "left", no_wrap=at > 0)
+        table.add_column(plain(name), justify="right" if name in results.scores else "left", no_wrap=at > 0)
     for at, row in enumerate(rows):
         # Paper, ours and difference belong together: a gap after each three.
         last = results.compared and at % 3 == 2 and at + 1 < len(rows)
-        table.add_row(*(Text(cell) for cell in row), end_section=last)
+        table.add_row(*(plain(cell) for cell in row), end_section=last)
     print_table(state.out, table)
     for verdict in results.verdicts:
-        state.out.print(verdict.text(), markup=False, highlight=False, soft_wrap=True)
+        state.out.print(visible(verdict.text()), markup=False, highlight=False, soft_wrap=True)
     for note in results.notes:
-        state.out.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+        state.out.print(visible(f"note: {note}"), markup=False, highlight=False, soft_wrap=True)
     for picture in results.pictures:
         state.say(f"figure: {picture}")

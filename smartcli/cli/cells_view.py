@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from smartcli.cli.progress import TrainingView
+from smartcli.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,7 +64,9 @@ class CellsView:
             total = f"/{self._steps}" if self._steps else ""
             self._state[self._current] = f"epoch {record.get('epoch')}, step {record['step']}{total}"
         if record.get("event") == "warning" and self.live and not self.quiet:
-            self.console.print(f"warning: {record.get('message')}", style="yellow", markup=False, highlight=False)
+            self.console.print(
+                visible(f"warning: {record.get('message')}"), style="yellow", markup=False, highlight=False
+            )
         self._plain.record(record)
 
     def end(self, finished: Finished) -> None:
@@ -81,15 +84,17 @@ class CellsView:
         from rich.table import Table
         from rich.text import Text
 
+        from smartcli.report.tables import plain
+
         table = Table(box=box.SIMPLE_HEAD)
         tasks = list(dict.fromkeys(task for scores in self._scores.values() for task in scores))
         for name in ("cell", "seed", "state", *tasks):
-            table.add_column(Text(name), justify="right" if name in (*tasks, "seed") else "left")
+            table.add_column(plain(name), justify="right" if name in (*tasks, "seed") else "left")
         for one in self._window():
             scores = self._shown(one.name)
             state = Text(self._state[one.name], style="bold" if one.name == self._current else "")
             table.add_row(
-                Text(one.cell.label), str(one.cell.seed), state, *(Text(scores.get(task, "")) for task in tasks)
+                plain(one.cell.label), str(one.cell.seed), state, *(plain(scores.get(task, "")) for task in tasks)
             )
         return table
 
@@ -113,4 +118,4 @@ class CellsView:
 
     def _say(self, line: str) -> None:
         if not self.quiet:
-            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smartcli.cli.state import state_of
+from smartcli.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,13 +48,14 @@ def check(
 def _print(out: Console, report: CheckReport) -> None:
     from rich import box
     from rich.table import Table
-    from rich.text import Text
+
+    from smartcli.report.tables import plain
 
     def line(text: str) -> None:
-        out.print(text, markup=False, highlight=False, soft_wrap=True)
+        out.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 
     for task in report.tasks:
-        title = Text(f"{task.task.name} ({task.task.kind}, {task.task.metric})")
+        title = plain(f"{task.task.name} ({task.task.kind}, {task.task.metric})")
         table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
         table.add_column("split")
         table.add_column("rows", justify="right")
@@ -65,7 +67,7 @@ def _print(out: Console, report: CheckReport) -> None:
             own = found.lengths
             counts = (own.truncated, found.duplicates, found.also_in_train)
             cells = (found.split, f"{found.rows:,}", _labels(found), f"{own.median}/{own.p95}/{own.longest}")
-            table.add_row(*(Text(cell) for cell in (*cells, *(f"{count:,}" for count in counts))))
+            table.add_row(*(plain(cell) for cell in (*cells, *(f"{count:,}" for count in counts))))
         out.print(table)
         for example in task.conflicts.examples:
             line(f"  other label for the same text: {example}")

@@ -47,7 +47,8 @@ def list_(ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", he
         return
     from rich import box
     from rich.table import Table
-    from rich.text import Text
+
+    from smartcli.report.tables import plain
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("data set", "source", "tasks"):
@@ -58,7 +59,7 @@ def list_(ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", he
     for data, row in zip(data_sets, rows, strict=True):
         size, mark = f"{data_size(data) / 1e6:.1f}", " (latest)" if row["latest"] else ""
         cells = (data.name + mark, data.source, ", ".join(data.tasks.names), f"{row['rows']:,}", size, data.encoder)
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(plain(cell) for cell in cells))
     state.out.print(table)
 
 

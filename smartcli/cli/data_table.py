@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from smartcli.tasks import SPLITS
+from smartcli.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,10 +19,11 @@ def print_data_set(out: Console, data_set: DataSet) -> None:
     """Print rows per task and split, leaks, notes, and each skipped row as `file:line: reason`."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
+
+    from smartcli.report.tables import plain
 
     info = data_set.info
-    table = Table(box=box.SIMPLE_HEAD, title=Text(data_set.title), title_justify="left", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, title=plain(data_set.title), title_justify="left", pad_edge=False)
     for column in ("task", "kind"):
         table.add_column(column)
     for column in (*SPLITS, "skipped", "also in train"):
@@ -43,7 +45,7 @@ def print_data_set(out: Console, data_set: DataSet) -> None:
     out.print(table)
 
     def line(text: str) -> None:
-        out.print(text, markup=False, highlight=False, soft_wrap=True)
+        out.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 
     total = info.get("skipped_rows", 0)
     if total:

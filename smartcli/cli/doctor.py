@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from smartcli.cli.state import state_of
+from smartcli.visible import visible
 
 
 def doctor(
@@ -32,14 +33,16 @@ def doctor(
         from rich.table import Table
         from rich.text import Text
 
+        from smartcli.report.tables import plain
+
         table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
         for what, value in findings.facts:
-            table.add_row(Text(what, no_wrap=True), Text(value))
+            table.add_row(Text(what, no_wrap=True), plain(value))
         state.out.print(table)
         for problem in findings.problems:
             word, style = ("problem", "red") if problem.serious else ("note", "yellow")
             line = f"{word}: {problem.what}; {problem.remedy}"
-            state.out.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+            state.out.print(visible(line), style=style, markup=False, highlight=False, soft_wrap=True)
         if not findings.problems:
             state.out.print("no problem found")
     if any(problem.serious for problem in findings.problems):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from smartcli.cli.state import state_of
+from smartcli.visible import visible
 
 
 def welcome(ctx: typer.Context) -> None:
@@ -12,6 +13,7 @@ def welcome(ctx: typer.Context) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from smartcli.report.tables import plain
     from smartcli.workflows.first_steps import first_steps, names_in
 
     state = state_of(ctx)
@@ -25,11 +27,11 @@ def welcome(ctx: typer.Context) -> None:
     for step in steps:
         mark = "✓" if step.done else "→" if step is following else " "
         style = "dim" if step.done else "bold" if step is following else ""
-        table.add_row(Text(mark), Text(step.command, style=style), Text(step.found or step.purpose))
+        table.add_row(Text(mark), Text(step.command, style=style), plain(step.found or step.purpose))
     state.out.print(table)
     if waiting := names_in(state.home.runs):
         line = f"\nin progress or interrupted: {', '.join(waiting[-4:])} (smart runs list)"
-        state.out.print(line, markup=False, highlight=False, soft_wrap=True)
+        state.out.print(visible(line), markup=False, highlight=False, soft_wrap=True)
     if following is not None:
         state.out.print(f"\nnext: {following.command}", markup=False, highlight=False, soft_wrap=True)
     state.out.print("every command: smart --help   this machine: smart doctor", highlight=False, soft_wrap=True)
