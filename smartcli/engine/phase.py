@@ -69,6 +69,10 @@ class PhaseState:
         """Return the model's weights by parameter name."""
         return {name: p.data for name, p in self.model.named_parameters()}
 
+    def finite(self) -> bool:
+        """Return whether every weight is a finite number."""
+        return all(bool(torch.isfinite(tensor).all()) for tensor in self.model_tensors().values())
+
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """Return all that a snapshot of this phase holds, by file."""
         return {

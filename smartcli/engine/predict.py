@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from smartcli.data.joining import sequences_of
 from smartcli.engine.heads import decide
+from smartcli.engine.memory import is_out_of_memory
 from smartcli.engine.model import MultiTaskModel
 from smartcli.engine.packing import pack
+from smartcli.errors import SmartCliError
 
 if TYPE_CHECKING:
     from smartcli.data.ragged import Ragged
@@ -66,7 +68,7 @@ def predict(
 ) -> Outputs:
     """Return the outputs of `rows` (all by default), in their order.
 
-    Raises FloatingPointError naming the task where an output is not finite.
+    Raises FloatingPointError naming the task where an output is not finite, SmartCliError where memory runs out.
     """
     task = model.tasks.get(task_name)
     device = next(model.parameters()).device
@@ -76,15 +78,26 @@ def predict(
     shares: NDArray[np.float64] | None = None
     model.eval()
     for batch_rows in batches_by_length(np.minimum(lengths + 4, 2 * reader.max_length), budget):
-        parts = sequences_of(
-            reader.template,
-            sides,
-            wanted[batch_rows],
-            join=model.pair_mode == "concat",
-            max_length=reader.max_length,
-        )
-        batch = pack({task_name: parts}).to(device)
-        logits = model(model.encoder.look_up(batch), batch)[task_name]
+        try:
+            parts = sequences_of(
+                reader.template,
+                sides,
+                wanted[batch_rows],
+                join=model.pair_mode == "concat",
+                max_length=reader.max_length,
+            )
+            batch = pack({task_name: parts}).to(device)
+            logits = model(model.encoder.look_up(batch), batch)[task_name]
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            size = f"{len(batch_rows)} rows with {int(lengths[batch_rows].sum()):,} tokens before truncation"
+            why = str(error) or "no reason given"
+            raise SmartCliError(
+                f'out of memory while predicting task "{task_name}", in a batch of {size} ({why}); '
+                "free memory and run it again (a training goes on from its last save with --resume), or train with "
+                "a lower --max-length"
+            ) from error
         if not bool(torch.isfinite(logits).all()):
             raise FloatingPointError(f'outputs of task "{task_name}" are not finite')
         decided, probabilities = decide(task, logits)

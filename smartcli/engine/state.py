@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from smartcli.disk import explain_os_errors
+
 METADATA = {"format": "pt"}
 """The only metadata: safetensors writes several keys in random order, and equal weights shall be equal bytes."""
 
@@ -56,7 +58,10 @@ class Snapshot:
         for name, group in self.tensors.items():
             if group:
                 plain = {key: value.detach().cpu().contiguous() for key, value in group.items()}
-                save_file(plain, folder / f"{name}.safetensors", metadata=METADATA)
+                path = folder / f"{name}.safetensors"
+                needed = sum(value.numel() * value.element_size() for value in plain.values())
+                with explain_os_errors(path, "write", needed=needed):
+                    save_file(plain, path, metadata=METADATA)
 
     @classmethod
     def read(cls, folder: Path, position: Mapping[str, Any]) -> Snapshot:

@@ -19,6 +19,7 @@ from torch import Tensor
 from smartcli.config import Settings
 from smartcli.engine.allocator import peak_memory, release_freed_memory
 from smartcli.engine.batches import Batcher, Prepared, Split, ahead
+from smartcli.engine.memory import is_out_of_memory
 from smartcli.engine.model import MultiTaskModel
 from smartcli.engine.phase import PhaseState
 from smartcli.engine.phases import Phase, plan
@@ -113,10 +114,18 @@ class Trainer:
             from smartcli.engine.phase import load_model
 
             load_model(self.job.model, self.resume.tensors["model"])
-        while self.position.phase < len(self.phases):
-            self._run_phase(self.phases[self.position.phase])
-        last = self.phases[-1].tasks
-        scores = self.kept or self._score(last)
+        try:
+            while self.position.phase < len(self.phases):
+                self._run_phase(self.phases[self.position.phase])
+            scores = self.kept or self._score(self.phases[-1].tasks)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise SmartCliError(
+                f"out of memory after step {self.position.total}, outside a step ({str(error) or 'no reason'}); free "
+                "memory and go on from the last save with --resume, or start another run with a lower --batch-size "
+                "or --max-length"
+            ) from error
         return Result(
             self.last_epoch or self.position.best_epoch,
             scores.outputs,
@@ -155,13 +164,13 @@ class Trainer:
         before = state.streams.state()
         try:
             outcome = state.updater.run(prepared, probe=logged)
-        except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
                 raise
+            size = f"{prepared.count} examples and {prepared.tokens} tokens"
             raise SmartCliError(
-                f"out of memory in step {at.total + 1} with {prepared.count} examples and {prepared.tokens} tokens; "
-                "free memory and go on from the last save with --resume, or start another run with a lower "
-                "--batch-size or --max-length"
+                f"out of memory in step {at.total + 1} with {size} ({str(error) or 'no reason'}); free memory and go "
+                "on from the last save with --resume, or start another run with a lower --batch-size or --max-length"
             ) from error
         if outcome.bad is not None:
             self._bad_step(prepared, outcome, state, before)
@@ -215,8 +224,7 @@ class Trainer:
             f"Rows: {'; '.join(ids)}. Lower --lr or --lambda, set --clip-norm 1, look at these rows, or go on past "
             "a few such steps with --resume --skip-bad-steps N"
         )
-        weights = state.model_tensors().values()
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in weights):
+        if not state.finite():
             raise SmartCliError(
                 f"{what}{skipped}, since an update before it made weights infinite or NaN; the run's last save is "
                 f"kept. {rows_and_advice}"
@@ -274,6 +282,11 @@ class Trainer:
             raise Interrupted
 
     def _save(self, state: PhaseState) -> None:
+        if not state.finite():
+            raise SmartCliError(
+                f"step {self.position.total}: its update, or one before it, made weights infinite or NaN; they are "
+                "not saved, and the run's last save is kept. Lower --lr or --lambda, or set --clip-norm 1"
+            )
         self.position.seconds = self._seconds()
         done = self.position.step == 0
         tensors = {"model": state.model_tensors()} if done else state.tensors()
@@ -286,8 +299,3 @@ class Trainer:
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
     return {task: value if math.isfinite(value) else None for task, value in values.items()}
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or ("memory" in text and "alloc" in text)

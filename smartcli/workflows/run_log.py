@@ -1,4 +1,4 @@
-"""The log of a run: one JSON object a line, flushed as it is written, cut back to the saved step on resume."""
+"""The log of a run: one JSON object a line, handed to the system at once, cut to the saved step on resume."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class RunLog:
     def __init__(self, path: Path, keep_bytes: int) -> None:
         self.path = path
         with explain_os_errors(path, "write"):
-            self._file = path.open("r+b" if path.exists() else "w+b")
+            # Without a buffer: closing one would try to write again what did not fit on the disk.
+            self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
             length = self._file.seek(0, os.SEEK_END)
             if length >= keep_bytes:
                 self._file.truncate(keep_bytes)
@@ -39,9 +40,10 @@ class RunLog:
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append one record."""
-        with explain_os_errors(self.path, "write"):
-            self._file.write(json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
-            self._file.flush()
+        line = memoryview(json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        with explain_os_errors(self.path, "write", needed=len(line)):
+            while line:
+                line = line[self._file.write(line) :]
 
     def synced(self) -> int:
         """Bring the log to disk and return its length in bytes."""

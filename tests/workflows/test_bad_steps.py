@@ -5,11 +5,14 @@ A label of 3e19 squares to more than fp32 holds; one of 1.2e19 has a finite loss
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from training import DEV, Shop, assert_same_training, comparable, log_of, save_small, weights
 
 from smartcli.errors import SmartCliError
@@ -96,11 +99,56 @@ def test_a_skipped_first_step_leaves_a_run_that_goes_on(shop: Shop) -> None:
     assert shop.events[-1]["bad_steps"] == 8
 
 
-def test_weights_that_overflowed_are_not_saved_over_the_last_good_state(shop: Shop) -> None:
+def test_weights_that_overflowed_are_named_by_the_next_step(shop: Shop) -> None:
     with pytest.raises(SmartCliError, match=r"step 2: .* an update before it made weights infinite or NaN"):
-        shop.train("mine", lr="1e39", save_every="1", epochs="1")
+        shop.train("mine", lr="1e39", epochs="1")
+    assert Runs(shop.home).open("mine").position() is None
+
+
+def test_weights_that_overflowed_are_never_saved(shop: Shop) -> None:
+    """Warm-up makes the first step's rate finite: its state is the last good one."""
+    options = {"save_every": "1", "epochs": "1", "lr": "3e38", "warmup": "1"}
+    with pytest.raises(SmartCliError, match=r"step (\d): its update, .* made weights infinite or NaN") as caught:
+        shop.train("mine", listener=None, **options)
+    step = int(str(caught.value).removeprefix("step ")[0])
     run = Runs(shop.home).open("mine")
-    assert run.position() is None or run.position()["total"] <= 1
+    found = run.load()
+    assert (found[1]["total"] if found else 0) == step - 1
+    if found is not None:
+        assert all(bool(torch.isfinite(t).all()) for t in load_file(found[0] / "model.safetensors").values())
+
+
+def test_a_stop_after_an_overflow_keeps_the_save_before_it(shop: Shop) -> None:
+    error = "made weights infinite or NaN; they are not saved"
+    with pytest.raises(SmartCliError, match=error):
+        shop.train("mine", stop=1, lr="1e39", epochs="1")
+    assert Runs(shop.home).open("mine").position() is None
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_coarse_numbers_end_in_finite_weights_and_scores_or_in_an_error_that_names_the_step(
+    shop: Shop, precision: str
+) -> None:
+    options = {"ascent_steps": "5", "epsilon": "1e-2", "lr": "1e-2", "lambda": "5", "mu": "1", "precision": precision}
+    try:
+        meta = shop.train("mine", **options).meta
+    except SmartCliError as error:
+        if re.search(r"step \d+", str(error)):
+            return
+        raise
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in weights(shop.open_checkpoint("mine")).values())
+    for event in shop.of_kind("step"):
+        assert all(value is not None for key in ("loss", "r_s", "bregman") for value in event.get(key, {}).values())
+        assert event["grad_norm"] is not None
+        assert all(value >= 0 for key in ("loss", "r_s", "bregman") for value in event.get(key, {}).values())
+    found = shop.open_checkpoint("mine").predictions()
+    for task, metric in (("sst", "accuracy"), ("qqp", "accuracy"), ("sts", "pearson")):
+        value = meta["metrics"][task][metric]
+        constant = len(set(found[task].predictions)) == 1
+        assert (value is None) == (metric == "pearson" and constant), task
+        if value is None:
+            assert any(task in event["message"] for event in shop.of_kind("warning"))
+        assert value is None or math.isfinite(value)
 
 
 def test_a_constant_prediction_gives_null_and_a_warning_and_the_last_epoch(shop: Shop) -> None:
