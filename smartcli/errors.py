@@ -5,11 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST_LINE = 2000
+
 
 class SmartCliError(Exception):
     """A failure that the user can read; the message says expected, found and what to do."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return "\n".join(map(_shortened, super().__str__().split("\n")))
 
 
 class UserError(SmartCliError):
@@ -24,6 +29,11 @@ class Stopped(SmartCliError):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def _shortened(line: str) -> str:
+    """Return a line with its middle left out where a file's content made it endless; the remedy stands at its end."""
+    return line if len(line) <= LONGEST_LINE else f"{line[:1200]} … {line[-600:]}"
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
