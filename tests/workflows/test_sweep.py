@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from smartcli.errors import UserError
+from smartcli.errors import Stopped, UserError
 from smartcli.home import Home
 from smartcli.registry.checkpoints import Registry
+from smartcli.registry.runs import Runs
 from smartcli.workflows.cells import Finished, Planned
 from smartcli.workflows.sweep import add_ensemble, default_grid, plan_sweep, read_grid, run_sweep
 from tests.hand_made import make_data
@@ -131,3 +133,27 @@ def test_a_sweep_that_is_cut_off_goes_on_and_its_table_is_mean_and_deviation(hom
     more = add_ensemble(home, results, ranked, 2, ["smart", "sweep"])
     assert [line.id for line in more.lines[2:]] == ["best-member", "ensemble", "best-member-half", "ensemble-half"]
     assert Registry(home).open(more.extra["ensemble"]).meta["lineage"]["members"][0]["name"] == results.checkpoints[0]
+
+
+def test_a_cell_that_was_stopped_half_way_goes_on_with_the_same_command(home: Home, tmp_path: Path) -> None:
+    make_data(home, counts={"train": 8, "dev": 6, "test": 4})
+    flags = {"encoder": str(make_tiny_encoder(tmp_path / "tiny")), "max_steps": 3, "batch_size": 2, "threads": 1}
+    plan = plan_sweep(home, {"lambda": ["0", "1"]}, {**flags, "precision": "fp32"})
+    last = plan.planned[1].name
+
+    class Stop(Silent):
+        def record(self, record: Mapping[str, Any]) -> None:
+            if len(self.trained) == 1 and record["event"] == "step" and record["step"] == 2:
+                signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Stopped, match=f"stopped in {last}; finished cells are kept: run the same command again") as end:
+        run_sweep(plan, ["smart", "sweep"], Stop())
+    assert end.value.exit_code == 143
+    assert Runs(home).open(last).position()["total"] == 2
+    again = Silent()
+    run_sweep(plan, ["smart", "sweep"], again)
+    assert (again.reused, again.trained) == ([plan.planned[0].name], [last])
+    parts = {file: Registry(home).open(last).read(file) for file in ("model.safetensors", "heads.safetensors")}
+    Registry(home).remove(last)
+    run_sweep(plan, ["smart", "sweep"], Silent())
+    assert {file: Registry(home).open(last).read(file) for file in parts} == parts
