@@ -12,8 +12,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-from training import Shop
-
 from smartcli.data.store import open_data
 from smartcli.home import Home
 from smartcli.registry.checkpoints import Registry
@@ -21,6 +19,7 @@ from smartcli.registry.runs import Runs
 from smartcli.workflows.ensemble import ensemble
 from smartcli.workflows.evaluate import evaluate
 from smartcli.workflows.inference import run_model
+from tests.training import Shop
 
 OPTIONS = {"lambda": "1", "mu": "1", "save_every": "2"}
 WARM_UP = 0.25

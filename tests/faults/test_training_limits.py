@@ -21,6 +21,7 @@ from smartcli.errors import SmartCliError
 from smartcli.home import Home
 from smartcli.registry.checkpoints import Registry
 from smartcli.registry.runs import Runs
+from smartcli.workflows.evaluate import evaluate
 from tests.tiny import WORDS
 
 OPTIONS = {"lambda": "1", "save_every": "1"}
@@ -103,6 +104,26 @@ def test_a_disk_that_fills_up_in_a_training_leaves_a_run_that_goes_on(
         assert_same_training(shop.open_checkpoint("whole"), shop.open_checkpoint(name))
         Registry(shop.home).remove(name)
     assert refused >= 1
+
+
+def test_a_read_only_home_is_read_and_says_so_when_it_should_be_written(small_disk: Path, tmp_path: Path) -> None:
+    shop = Shop.open(Home(small_disk / "home"), tmp_path)
+    shop.train("whole", max_steps="1")
+    shop.stopped("parts", stop=2)
+    remount = ["mount", "-o", "remount,ro", str(small_disk)]
+    subprocess.run(remount, check=True)
+    try:
+        for name, resume in (("new", None), (None, "parts")):
+            ended = in_child(lambda name=name, resume=resume: shop.train(name, resume=resume).name)
+            assert ended.exit_code == 1, ended
+            assert "Read-only file system" in (ended.error or "")
+            assert "--home" in (ended.error or "")
+        assert evaluate(shop.home, ["whole"]).rows[0].checkpoint == "whole"
+        assert Registry(shop.home).verify() == []
+        assert Runs(shop.home).open("parts").load() is not None
+    finally:
+        subprocess.run([*remount[:2], "remount,rw", remount[3]], check=True)
+    assert shop.train(None, resume="parts").name == "parts"
 
 
 def long_rows(split: str, count: int) -> Any:
