@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from smartcli.data.store import open_data
 from smartcli.home import Home
 from smartcli.registry.checkpoints import Registry
