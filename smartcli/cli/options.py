@@ -123,7 +123,10 @@ def _extras() -> list[inspect.Parameter]:
             autocompletion=complete.resumable,
         ),
         _extra(
-            "dry_run", bool | None, "--dry-run", "Print the settings in force and what would be trained; train nothing."
+            "dry_run",
+            bool | None,
+            "--dry-run",
+            "Print the settings in force, what would be trained, and the memory and time of it; train nothing.",
         ),
     ]
 

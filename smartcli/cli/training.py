@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
@@ -12,6 +12,8 @@ from smartcli.cli.options import TrainingOptions
 from smartcli.cli.state import CliState, state_of
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from smartcli.workflows.settings import Resolved
 
 Command = Literal["finetune", "pretrain-qqp"]
@@ -28,7 +30,9 @@ def run_training(ctx: typer.Context, command: Command, options: TrainingOptions)
     if resolved.dry_run:
         from smartcli.workflows.dry_run import dry_run
 
-        print_rows(state, f"{command}: what would be trained", dry_run(resolved))
+        state.say("measuring a few steps; nothing of them is kept")
+        rows = dry_run(state.home, command, resolved, _say_events(state))
+        print_rows(state, f"{command}: what would be trained", rows, to=state.out)
         return
     from smartcli.cli.progress import TrainingView
     from smartcli.workflows.train import train
@@ -46,6 +50,14 @@ def run_training(ctx: typer.Context, command: Command, options: TrainingOptions)
     if outcome.already:
         state.say(f'"{outcome.name}" is finished already, with these settings; nothing to do')
     print_result(state, outcome.name, outcome.meta)
+
+
+def _say_events(state: CliState) -> Callable[[Mapping[str, Any]], None]:
+    def hear(event: Mapping[str, Any]) -> None:
+        if event["event"] in ("note", "warning"):
+            (state.warn if event["event"] == "warning" else state.say)(event["message"])
+
+    return hear
 
 
 def print_settings(state: CliState, resolved: Resolved) -> None:
@@ -66,27 +78,31 @@ def print_settings(state: CliState, resolved: Resolved) -> None:
 
 
 def print_rows(
-    state: CliState, title: str, rows: Sequence[Sequence[str]], headings: Sequence[str] = ("what", "value")
+    state: CliState,
+    title: str,
+    rows: Sequence[Sequence[str]],
+    headings: Sequence[str] = ("what", "value"),
+    to: Console | None = None,
 ) -> None:
-    """Print a small table on stderr."""
+    """Print a small table, on stderr unless told otherwise."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
+
+    from smartcli.report.tables import plain
 
     table = Table(*headings, title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(plain(cell) for cell in row))
     if rows:
-        state.err.print(table)
+        (to or state.err).print(table)
 
 
 def print_result(state: CliState, name: str, meta: dict[str, Any]) -> None:
     """Print the checkpoint's dev scores on stdout, and what to do next on stderr."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
-    from smartcli.report.tables import three
+    from smartcli.report.tables import plain, three
 
     table = Table(title=f"{name}: dev scores", title_justify="left", box=box.SIMPLE_HEAD)
     cells = []
@@ -98,6 +114,6 @@ def print_result(state: CliState, name: str, meta: dict[str, Any]) -> None:
         cells.append(three(scores[metric]))
     table.add_column("overall", justify="right")
     cells.append(three(meta["metrics"].get("overall")))
-    table.add_row(*(Text(cell) for cell in cells))
+    table.add_row(*(plain(cell) for cell in cells))
     state.out.print(table)
     state.say(f"registered as {name} in {meta.get('seconds', 0):.0f} s; next: smart evaluate, or smart show {name}")

@@ -120,3 +120,20 @@ def sequences_of(
     if len(sides) == 2 and join:
         return [join_pair(template, sides, rows, max_length)]
     return [join_single(template, side, rows, max_length) for side in sides]
+
+
+def input_lengths(
+    template: JoinTemplate, sides: Sequence[Ragged], rows: Ints, *, join: bool, max_length: int
+) -> tuple[Ints, int]:
+    """Return how many tokens the sequences of each row have together, (n,), and how many sequences are truncated.
+
+    What `sequences_of` would lay, without laying it.
+    """
+    full = [_lengths(side, rows) for side in sides]
+    if len(sides) == 2 and join:
+        kept = list(fit_pair(full[0], full[1], max_length - template.pair_extra))
+        cut = (kept[0] < full[0]) | (kept[1] < full[1])
+        return kept[0] + kept[1] + template.pair_extra, int(cut.sum())
+    kept = [np.minimum(one, max_length - template.single_extra) for one in full]
+    total: Ints = np.sum([one + template.single_extra for one in kept], axis=0)
+    return total, int(sum((k < f).sum() for k, f in zip(kept, full, strict=True)))

@@ -36,10 +36,10 @@ def test_dry_run_counts_batches_and_steps_and_trains_nothing(smart: Smart, home:
     flags = ["--encoder", ready, "--epochs", "3", "--batch-size", "4", "--dry-run"]
     result = smart("finetune", *flags)
     assert result.exit_code == 0, result.stderr
-    shown = " ".join(result.stderr.split())
+    shown = " ".join(result.stdout.split())
     # 10 rows in batches of 4 are 3 batches, 7 rows 2; an epoch is one pass over the first task.
-    assert "mood: train rows, batches an epoch 10, 3 of 4" in shown
-    assert "alike: train rows, batches an epoch 7, 2 of 4" in shown
+    assert "mood: train rows, batches 10, 3 of 4 a pass, 3 an epoch" in shown
+    assert "alike: train rows, batches 7, 2 of 4 a pass, 3 an epoch" in shown
     assert "steps 9" in shown
     assert not home.runs.exists()
     assert not home.checkpoints.exists()
@@ -47,7 +47,7 @@ def test_dry_run_counts_batches_and_steps_and_trains_nothing(smart: Smart, home:
 
 def test_dry_run_of_a_sequential_run_lists_the_phases_in_order(smart: Smart, ready: Path) -> None:
     flags = ["--encoder", ready, "--schedule", "sequential", "--epochs", "mood=1", "--batch-size", "4", "--dry-run"]
-    shown = " ".join(smart("finetune", *flags).stderr.split())
+    shown = " ".join(smart("finetune", *flags).stdout.split())
     assert "phases, in order alike (10 epochs), mood (1 epochs)" in shown
     assert "steps 23" in shown
 

@@ -33,7 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     names = ["ckpt2", "ckpt3", "ckpt4"]
     for seed, name in enumerate(names):
         shop.train(name, max_steps="2", lr="1e-2", seed=str(seed))
-    ensemble(shop.home, names, "both")
+    ensemble(shop.home, names, name="both")
     return shop
 
 
