@@ -21,7 +21,7 @@ from smartcli.engine.allocator import peak_memory, release_freed_memory
 from smartcli.engine.batches import Batcher, Prepared, Split, ahead
 from smartcli.engine.memory import is_out_of_memory
 from smartcli.engine.model import MultiTaskModel
-from smartcli.engine.phase import PhaseState
+from smartcli.engine.phase import PhaseState, load_model
 from smartcli.engine.phases import Phase, plan
 from smartcli.engine.predict import Outputs, Reader
 from smartcli.engine.schedule import steps
@@ -111,8 +111,6 @@ class Trainer:
     def run(self) -> Result:
         """Train every phase that is not done yet."""
         if self.resume is not None:
-            from smartcli.engine.phase import load_model
-
             load_model(self.job.model, self.resume.tensors["model"])
         try:
             while self.position.phase < len(self.phases):
