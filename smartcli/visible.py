@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 _STEERING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories that move the cursor, colour, hide or reorder what is shown."""
@@ -23,3 +27,10 @@ def _harmless(char: str) -> bool:
 
 def _spelt(char: str) -> str:
     return " " if char == "\t" else char.encode("unicode_escape").decode("ascii")
+
+
+def plain(text: str) -> Text:
+    """Return Rich text that shows `text` as it is: no markup, no escape sequence."""
+    from rich.text import Text
+
+    return Text(visible(text))

@@ -20,7 +20,7 @@ def print_plan(state: CliState, planned: Sequence[Planned]) -> None:
     from rich import box
     from rich.table import Table
 
-    from smartcli.report.tables import plain
+    from smartcli.visible import plain
     from smartcli.workflows.cells import is_finished
 
     table = Table("cell", "seed", "checkpoint", "state", box=box.SIMPLE_HEAD)
@@ -48,7 +48,8 @@ def _print_table(state: CliState, results: Results) -> None:
     from rich import box
     from rich.table import Table
 
-    from smartcli.report.tables import plain, print_table
+    from smartcli.report.tables import print_table
+    from smartcli.visible import plain
 
     table = Table(box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left")
     table.title = plain(results.title)

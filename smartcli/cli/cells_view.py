@@ -84,7 +84,7 @@ class CellsView:
         from rich.table import Table
         from rich.text import Text
 
-        from smartcli.report.tables import plain
+        from smartcli.visible import plain
 
         table = Table(box=box.SIMPLE_HEAD)
         tasks = list(dict.fromkeys(task for scores in self._scores.values() for task in scores))

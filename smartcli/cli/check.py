@@ -49,7 +49,7 @@ def _print(out: Console, report: CheckReport) -> None:
     from rich import box
     from rich.table import Table
 
-    from smartcli.report.tables import plain
+    from smartcli.visible import plain
 
     def line(text: str) -> None:
         out.print(visible(text), markup=False, highlight=False, soft_wrap=True)

@@ -56,7 +56,8 @@ def list_(ctx: typer.Context, json: Json = False) -> None:
     from rich import box
     from rich.table import Table
 
-    from smartcli.report.tables import plain, print_table, three
+    from smartcli.report.tables import print_table, three
+    from smartcli.visible import plain
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("checkpoint", "kind", "method", "data"):

@@ -48,7 +48,7 @@ def list_(ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", he
     from rich import box
     from rich.table import Table
 
-    from smartcli.report.tables import plain
+    from smartcli.visible import plain
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("data set", "source", "tasks"):

@@ -20,7 +20,7 @@ def print_data_set(out: Console, data_set: DataSet) -> None:
     from rich import box
     from rich.table import Table
 
-    from smartcli.report.tables import plain
+    from smartcli.visible import plain
 
     info = data_set.info
     table = Table(box=box.SIMPLE_HEAD, title=plain(data_set.title), title_justify="left", pad_edge=False)

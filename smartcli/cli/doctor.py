@@ -33,7 +33,7 @@ def doctor(
         from rich.table import Table
         from rich.text import Text
 
-        from smartcli.report.tables import plain
+        from smartcli.visible import plain
 
         table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
         for what, value in findings.facts:

@@ -34,7 +34,8 @@ def list_(ctx: typer.Context, json: Json = False) -> None:
     from rich import box
     from rich.table import Table
 
-    from smartcli.report.tables import ABSENT, plain, print_table
+    from smartcli.report.tables import ABSENT, print_table
+    from smartcli.visible import plain
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("run", "state"):

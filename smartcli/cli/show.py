@@ -57,7 +57,7 @@ def _facts(card: Card) -> Table:
     from rich.table import Table
 
     from smartcli.cli.checkpoints import size_text
-    from smartcli.report.tables import plain
+    from smartcli.visible import plain
 
     took = f", {card.seconds:,.0f} s of training" if card.seconds else ""
     facts = {
@@ -86,7 +86,8 @@ def _scores(card: Card) -> Table:
     from rich.table import Table
 
     from smartcli.report.history import score_of
-    from smartcli.report.tables import plain, three
+    from smartcli.report.tables import three
+    from smartcli.visible import plain
 
     best = f", best epoch {card.best_epoch}" if card.best_epoch is not None else ""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

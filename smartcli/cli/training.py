@@ -88,7 +88,7 @@ def print_rows(
     from rich import box
     from rich.table import Table
 
-    from smartcli.report.tables import plain
+    from smartcli.visible import plain
 
     table = Table(*headings, title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for row in rows:
@@ -102,7 +102,8 @@ def print_result(state: CliState, name: str, meta: dict[str, Any]) -> None:
     from rich import box
     from rich.table import Table
 
-    from smartcli.report.tables import plain, three
+    from smartcli.report.tables import three
+    from smartcli.visible import plain
 
     table = Table(title=f"{name}: dev scores", title_justify="left", box=box.SIMPLE_HEAD)
     cells = []

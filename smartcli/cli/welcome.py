@@ -13,7 +13,7 @@ def welcome(ctx: typer.Context) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from smartcli.report.tables import plain
+    from smartcli.visible import plain
     from smartcli.workflows.first_steps import first_steps, names_in
 
     state = state_of(ctx)

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 from smartcli.data.safe_csv import csv_text
 from smartcli.metrics import Score
 from smartcli.tasks import Task
-from smartcli.visible import visible
+from smartcli.visible import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
 ABSENT = "–"
 SHORT = {"accuracy": "acc"}
@@ -138,13 +137,6 @@ def number(value: float | None) -> str:
 def three(value: float | None) -> str:
     """Return a score with three decimals, or a dash."""
     return ABSENT if value is None else f"{value:.3f}"
-
-
-def plain(text: str) -> Text:
-    """Return Rich text that shows `text` as it is: no markup, no escape sequence."""
-    from rich.text import Text
-
-    return Text(visible(text))
 
 
 def print_table(console: Console, table: Table) -> None:

@@ -40,9 +40,7 @@ def limits(meta: Mapping[str, Any], task: Task, file_format: str) -> list[str]:
         lines.append(f"longer input is cut to {longest} tokens only where the tokenizer is called with truncation=True")
         lines.append("it is made for predicting: its classifier is ours rewritten, and would train differently")
     else:
-        lines.append(
-            f"the graph does not tokenise, and takes at most {longest} tokens an input; cut longer ones first"
-        )
+        lines.append(f"the graph does not tokenise, and takes at most {longest} tokens an input; cut longer ones first")
     if task.kind == "binary":
         lines.append("a binary task's class is 1 where its probability is above 0.5; the folder gives the probability")
     if task.kind == "regression" and task.range is not None:

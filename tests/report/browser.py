@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -53,8 +54,16 @@ class Browser:
 
 
 @contextmanager
-def chromium(folder: Path) -> Iterator[Browser]:
-    """Start chromedriver and a headless Chromium with its profile in `folder`; both end with the block."""
+def chromium() -> Iterator[Browser]:
+    """Start chromedriver and a headless Chromium with a profile of its own; both end with the block."""
+    # A short path: Chromium's socket lies beside its profile, and a socket's path has at most 107 characters.
+    folders = tempfile.TemporaryDirectory(prefix="c-", ignore_cleanup_errors=True)
+    with folders as folder, _chromium(Path(folder)) as browser:
+        yield browser
+
+
+@contextmanager
+def _chromium(folder: Path) -> Iterator[Browser]:
     assert CHROMIUM is not None
     assert DRIVER is not None
     port = _free_port()

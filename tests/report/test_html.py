@@ -90,7 +90,7 @@ def test_what_the_page_must_hold_is_in_it():
 def test_in_chromium_tables_sort_and_search_without_console_errors(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     page.write_text(render_page(make_page()), encoding="utf-8")
-    with browser.chromium(tmp_path) as chromium:
+    with browser.chromium() as chromium:
         chromium.open(page)
         rows = "[...document.querySelectorAll('#{} tbody tr')].filter(row => !row.hidden)"
         column = f"return {rows}.map(row => row.cells[{{}}].textContent)"

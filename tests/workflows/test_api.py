@@ -94,9 +94,7 @@ def test_rows_that_do_not_fit_the_task_are_named(shop: Shop) -> None:
         smartcli.load("ckpt33")
 
 
-def test_a_damaged_file_is_named_at_loading(
-    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_file_is_named_at_loading(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMART_HOME", str(shutil.copytree(shop.home.root, tmp_path / "copy")))
     path = tmp_path / "copy" / "checkpoints" / "ckpt3" / "heads.safetensors"
     raw = bytearray(path.read_bytes())
