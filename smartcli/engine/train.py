@@ -32,7 +32,7 @@ from smartcli.errors import SmartCliError
 from smartcli.tasks import TaskTable
 
 LOG_EVERY = 10
-TRIM_EVERY = 200
+TRIM_EVERY = 100
 """Steps between two returns of freed memory; the step after one pays for its pages again."""
 SAVE_SECONDS = 600.0
 
