@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from smartcli.config import Settings
 from smartcli.data.joining import Sequences, sequences_of, within
 from smartcli.data.ragged import Ragged
+from smartcli.engine.heads import joins_pairs
 from smartcli.engine.packing import pack, select
 from smartcli.engine.schedule import Step
 from smartcli.engine.step import Example
@@ -90,7 +91,7 @@ class Batcher:
                     self.template,
                     self.train[task].sides,
                     step.rows[task],
-                    join=self.settings.pair_mode == "concat",
+                    join=joins_pairs(self.settings.pair_mode),
                     max_length=self.max_length,
                 )
                 truncated += sum(part.truncated for part in parts[task])

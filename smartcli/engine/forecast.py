@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from smartcli.data.joining import input_lengths
 from smartcli.engine.allocator import peak_memory
 from smartcli.engine.batches import Split
+from smartcli.engine.heads import joins_pairs
 from smartcli.engine.phase import PhaseState
 from smartcli.engine.phases import Phase
 from smartcli.engine.predict import predict
@@ -122,7 +123,7 @@ def forecast(job: Job, save: Save) -> Forecast:
 
 def _row_lengths(job: Job, split: Split) -> tuple[NDArray[np.int64], int]:
     rows = np.arange(len(split))
-    join = job.settings.pair_mode == "concat"
+    join = joins_pairs(job.settings.pair_mode)
     return input_lengths(job.reader.template, split.sides, rows, join=join, max_length=job.reader.max_length)
 
 

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smartcli.config import Settings
 from smartcli.engine.streams import stream
 from smartcli.tasks import Task
 
@@ -69,6 +68,6 @@ def decide(task: Task, logits: Tensor) -> tuple[Tensor, Tensor | None]:
     return shares.argmax(dim=-1).to(logits.dtype), shares
 
 
-def joins_pairs(settings: Settings) -> bool:
+def joins_pairs(pair_mode: str) -> bool:
     """Whether the two sentences of a pair become one input."""
-    return settings.pair_mode == "concat"
+    return pair_mode == "concat"

@@ -31,26 +31,14 @@ class MultiTaskModel(nn.Module):
         assert isinstance(module, Head)
         return module
 
-    def forward(
-        self,
-        words: Tensor,
-        batch: PackedBatch,
-        dropout: Dropout = no_dropout,
-        tasks: Sequence[str] | None = None,
-    ) -> dict[str, Tensor]:
+    def forward(self, words: Tensor, batch: PackedBatch, dropout: Dropout = no_dropout) -> dict[str, Tensor]:
         """Return each task's logits in fp32 or wider: (n, C) or (n,), from word vectors `words` (T, E)."""
         vectors = self.encoder(words, batch, pooling=self.pooling, dropout=dropout)
-        return self.read_heads(vectors, batch, dropout, tasks)
-
-    def read_heads(
-        self, vectors: Tensor, batch: PackedBatch, dropout: Dropout, tasks: Sequence[str] | None
-    ) -> dict[str, Tensor]:
-        """Return logits from sentence vectors (S, D)."""
         out: dict[str, Tensor] = {}
-        for task in tasks or batch.outputs:
+        for task, indices in batch.outputs.items():
             sides = [
                 dropout(pick(vectors, index), self.encoder.dropout, f"example:{task}", f"head.{task}.{side}")
-                for side, index in enumerate(batch.outputs[task])
+                for side, index in enumerate(indices)
             ]
             logits: Tensor = self.head(task)(sides)
             out[task] = logits.float() if logits.element_size() < 4 else logits

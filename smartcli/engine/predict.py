@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from smartcli.data.joining import sequences_of
-from smartcli.engine.heads import decide
+from smartcli.engine.heads import decide, joins_pairs
 from smartcli.engine.memory import is_out_of_memory
 from smartcli.engine.model import MultiTaskModel
 from smartcli.engine.packing import pack
@@ -83,7 +83,7 @@ def predict(
                 reader.template,
                 sides,
                 wanted[batch_rows],
-                join=model.pair_mode == "concat",
+                join=joins_pairs(model.pair_mode),
                 max_length=reader.max_length,
             )
             batch = pack({task_name: parts}).to(device)

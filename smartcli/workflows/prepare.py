@@ -93,10 +93,8 @@ def _resolve(source: str, path: Path | None, splits: str | None) -> tuple[str, P
         raise UserError(
             "--splits is for `smart prepare hub` only; the files of other sources say what is in which split"
         )
-    if splits not in (None, "paper", "official"):
-        raise UserError(
-            f"--splits must be paper or official; found {splits!r}{suggest(str(splits), ('paper', 'official'))}"
-        )
+    if splits not in (None, *SPLIT_WAYS):
+        raise UserError(f"--splits must be paper or official; found {splits!r}{suggest(str(splits), SPLIT_WAYS)}")
     if source == "cs224n":
         if path is None:
             raise UserError("--path: expected the folder of the course's files: smart prepare cs224n --path DIR")
