@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from smartcli.cli.output import print_json
 from smartcli.cli.state import CliState
 from smartcli.visible import visible
 
@@ -37,7 +37,7 @@ def print_results(state: CliState, results: Results, *, as_json: bool, output: P
     if output is not None:
         write_section(output, results)
     if as_json:
-        print(json.dumps(results.to_json(), ensure_ascii=False, indent=2))
+        print_json(results.to_json())
     else:
         _print_table(state, results)
     if output is not None:

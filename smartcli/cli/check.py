@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from smartcli.cli.output import print_json
 from smartcli.cli.state import state_of
 from smartcli.visible import visible
 
@@ -40,7 +40,7 @@ def check(
     state = state_of(ctx)
     report = run(folder, encoder=encoder, max_length=max_length)
     if as_json:
-        typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        print_json(report.to_json())
         return
     _print(state.out, report)
 

@@ -9,6 +9,7 @@ import typer
 from smartcli.cli import complete
 from smartcli.cli.export import export
 from smartcli.cli.import_checkpoint import import_checkpoint
+from smartcli.cli.output import print_json, size_text
 from smartcli.cli.show import show
 from smartcli.cli.state import CliState, state_of
 
@@ -135,20 +136,3 @@ def confirm(state: CliState, question: str, yes: bool) -> None:
 
     if not yes and sys.stdin.isatty() and state.err.is_terminal:
         typer.confirm(question, abort=True, err=True)
-
-
-def print_json(value: object) -> None:
-    """Print JSON on stdout."""
-    import json
-
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
-
-
-def size_text(size: int) -> str:
-    """Return bytes as people read them: 91.2 MB."""
-    amount = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
-            break
-        amount /= 1000
-    return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from smartcli.cli import complete
+from smartcli.cli.output import print_json
 from smartcli.cli.state import state_of
 
 app = typer.Typer(
@@ -40,7 +40,7 @@ def list_(ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", he
         for data in data_sets
     ]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        print_json(rows)
         return
     if not rows:
         state.say("no data set yet; `smart prepare demo` makes one that needs no network")
@@ -92,7 +92,7 @@ def show(
             "tasks": data.tasks.to_json(),
             **data.info,
         }
-        typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        print_json(value)
         return
     print_data_set(state.out, data)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
+from smartcli.cli.output import print_json
 from smartcli.cli.state import state_of
 from smartcli.visible import visible
 
@@ -27,7 +27,7 @@ def doctor(
     state = state_of(ctx)
     findings = examine(state.home, probe=probe)
     if as_json:
-        typer.echo(json.dumps(findings.to_json(), indent=2, ensure_ascii=False))
+        print_json(findings.to_json())
     else:
         from rich import box
         from rich.table import Table

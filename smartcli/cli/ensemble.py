@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated
 
 import typer
 
 from smartcli.cli import complete
+from smartcli.cli.output import print_json
 from smartcli.cli.state import state_of
 
 
@@ -52,7 +52,7 @@ def ensemble(
     for note in outcome.table.notes:
         state.warn(note)
     if as_json:
-        typer.echo(json.dumps(outcome.to_json(), ensure_ascii=False, indent=2))
+        print_json(outcome.to_json())
     else:
         print_table(state.out, outcome.table.to_rich())
     registered = outcome.checkpoint.name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from smartcli.cli import complete
+from smartcli.cli.output import print_json
 from smartcli.cli.state import state_of
 
 Checkpoints = Annotated[
@@ -70,7 +70,7 @@ def evaluate(
         write_csv(table, csv, safe=safe_csv)
         state.say(f"wrote {csv}")
     if as_json:
-        typer.echo(json.dumps(table.to_json(), ensure_ascii=False, indent=2))
+        print_json(table.to_json())
     elif to_stdout:
         sys.stdout.write(table.to_csv(safe=safe_csv))
     else:

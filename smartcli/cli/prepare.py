@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from smartcli.cli import complete
+from smartcli.cli.output import print_json
 from smartcli.cli.state import state_of
 
 
@@ -65,7 +65,7 @@ def prepare(
     for warning in report.data_set.info["warnings"]:
         state.warn(warning)
     if as_json:
-        typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        print_json(report.to_json())
         return
     from smartcli.cli.data_table import print_data_set
 

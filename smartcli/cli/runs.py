@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from smartcli.cli import complete
-from smartcli.cli.checkpoints import Json, Yes, confirm, print_json, size_text
+from smartcli.cli.checkpoints import Json, Yes, confirm
+from smartcli.cli.output import print_json, size_text
 from smartcli.cli.state import state_of
 
 app = typer.Typer(

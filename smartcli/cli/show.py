@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from smartcli.cli import complete
+from smartcli.cli.output import print_json, size_text
 from smartcli.cli.state import state_of
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ def show(
     state = state_of(ctx)
     card = show_checkpoint(state.home, name)
     if json:
-        from smartcli.cli.checkpoints import print_json
-
         print_json(card.to_json())
         return
     state.out.print(_facts(card))
@@ -56,7 +55,6 @@ def _facts(card: Card) -> Table:
     from rich import box
     from rich.table import Table
 
-    from smartcli.cli.checkpoints import size_text
     from smartcli.visible import plain
 
     took = f", {card.seconds:,.0f} s of training" if card.seconds else ""

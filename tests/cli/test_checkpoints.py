@@ -9,7 +9,7 @@ import pytest
 from registry_fixtures import make_fill
 from typer.testing import Result
 
-from smartcli.cli.checkpoints import size_text
+from smartcli.cli.output import size_text
 from smartcli.cli.show import sparkline
 from smartcli.home import Home
 from smartcli.registry.checkpoints import Registry
