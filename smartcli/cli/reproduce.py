@@ -20,7 +20,8 @@ def reproduce(
     ctx: typer.Context,
     options: TrainingOptions,
     target: Annotated[
-        str, typer.Argument(metavar="table2|table3|table4|figure3", help="What to reproduce.", show_default=False)
+        str,
+        typer.Argument(metavar="table2|table3|table4|figure3|methods", help="What to reproduce.", show_default=False),
     ],
     seeds: Annotated[
         int, typer.Option("--seeds", metavar="N", help="Seeds a row, counting up from --seed.", rich_help_panel=_PANEL)
@@ -41,7 +42,8 @@ def reproduce(
     """Run the paper's rows and print its numbers, ours and the difference, and whether its orderings hold.
 
     Run the same command again to go on: finished rows are reused, an interrupted one is resumed. A cell of
-    the paper that is not known is "–". With --rows N every row trains on N rows a task, and the table says so.
+    the paper that is not known is "–". `methods` is not in the paper: each method against plain training, made for
+    several seeds. With --rows N every row trains on N rows a task, and the table says so.
 
     Example: smart reproduce table2 --encoder minilm --rows 2000 --output results.md
     """

@@ -13,7 +13,7 @@ from typing import Any
 from smartcli.errors import UserError, suggest
 from smartcli.option_table import OPTION_OF
 
-TARGETS = ("table2", "table3", "table4", "figure3")
+TARGETS = ("table2", "table3", "table4", "figure3", "methods")
 OVERALL = "overall"
 
 
@@ -50,6 +50,8 @@ class PaperRecipe:
     """Table 4: how many of the rows, by dev score, make the ensemble."""
     curve: str | None = None
     """Figure 3: the task whose dev score is drawn."""
+    own: bool = False
+    """Not in the paper: there are no numbers of it to print beside ours."""
 
     @property
     def varying(self) -> frozenset[str]:
@@ -59,7 +61,7 @@ class PaperRecipe:
 
 
 def read_recipe(target: str) -> PaperRecipe:
-    """Return the recipe of `target` (table2, table3, table4 or figure3)."""
+    """Return the recipe of `target` (one of TARGETS)."""
     if target not in TARGETS:
         raise UserError(f'there is no "{target}"; expected one of {", ".join(TARGETS)}{suggest(target, TARGETS)}')
     value = _packaged(f"paper-{target}.toml")
@@ -72,6 +74,7 @@ def read_recipe(target: str) -> PaperRecipe:
         orderings=tuple(_ordering(entry) for entry in value.get("ordering", [])),
         top=value.get("top"),
         curve=value.get("curve"),
+        own=value.get("own", False),
     )
 
 

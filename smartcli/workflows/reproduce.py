@@ -75,6 +75,7 @@ def run_reproduction(work: Reproduction, argv: list[str], watcher: Watcher) -> R
         verdicts=tuple(_judge(work.recipe, by_id)),
         checkpoints=tuple(one.planned.name for one in finished),
         extra=extra,
+        own=work.recipe.own,
     )
 
 

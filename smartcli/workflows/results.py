@@ -43,11 +43,13 @@ class Results:
     checkpoints: tuple[str, ...] = ()
     pictures: tuple[Path, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    own: bool = False
+    """Not a table of the paper's: orderings are checked, and there are no numbers to compare with."""
 
     @property
     def compared(self) -> bool:
         """Whether any of the paper's numbers is known or an ordering of it checked."""
-        return bool(self.verdicts) or any(line.paper for line in self.lines)
+        return not self.own and (bool(self.verdicts) or any(line.paper for line in self.lines))
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return header and rows: with the paper's numbers where it is a comparison."""
