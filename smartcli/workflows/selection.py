@@ -25,7 +25,7 @@ class Selection:
 
     members: tuple[str, ...]
     rows: Mapping[str, tuple[str, Scores]]
-    """Row id to label and scores: best-member, ensemble, best-member-half, ensemble-half."""
+    """Row id to label and scores: best-member, median-member, ensemble, best-member-half, ensemble-half."""
     name: str | None = None
 
     @property
@@ -53,11 +53,13 @@ def choose(tasks: Sequence[Task], candidates: Mapping[str, Predictions], top: in
     if not 2 <= top <= len(candidates):
         raise UserError(f"--top must be from 2 to the {len(candidates)} finished cells, found {top}")
     best = [name for name, _ in rank(tasks, candidates)[:top]]
+    middle = best[(top - 1) // 2]
     parts = {name: halves(found, key) for name, found in candidates.items()}
     chosen = [name for name, _ in rank(tasks, {name: first for name, (first, _) in parts.items()})[:top]]
     rest = {name: second for name, (_, second) in parts.items()}
     rows = {
         "best-member": (f"best member ({SAME_SPLIT})", scores_on(tasks, candidates[best[0]])),
+        "median-member": (f"median member ({SAME_SPLIT})", scores_on(tasks, candidates[middle])),
         "ensemble": (f"ensemble of {top} ({SAME_SPLIT})", _ensemble(tasks, candidates, best)),
         "best-member-half": (f"best member ({OTHER_HALF})", scores_on(tasks, rest[chosen[0]])),
         "ensemble-half": (f"ensemble of {top} ({OTHER_HALF})", _ensemble(tasks, rest, chosen)),

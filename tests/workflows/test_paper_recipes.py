@@ -48,7 +48,13 @@ def test_table_3_is_the_papers_grid_and_table_4_takes_its_cells():
 @pytest.mark.parametrize("target", TARGETS)
 def test_orderings_and_known_numbers_name_rows_that_are_run(target):
     recipe = read_recipe(target)
-    ids = {row.id for row in recipe.rows} | {"ensemble", "best-member", "ensemble-half", "best-member-half"}
+    ids = {row.id for row in recipe.rows} | {
+        "ensemble",
+        "best-member",
+        "median-member",
+        "ensemble-half",
+        "best-member-half",
+    }
     named = {row for claim in recipe.orderings for row in (claim.better, *claim.worse)} | set(paper_scores(target))
     assert named <= ids
     assert set(recipe.pretrain) <= {"lambda"}
@@ -94,3 +100,18 @@ def test_an_encoder_that_saw_quora_is_named_beside_that_task_alone():
     assert "Quora" in note
     assert encoder_notes("minilm", ["sst"]) == []
     assert encoder_notes("bert-base-uncased", ["qqp"]) == []
+
+
+def test_the_methods_table_is_ours_and_each_row_changes_one_thing_of_plain_training() -> None:
+    recipe = read_recipe("methods")
+    plain, *others = recipe.rows
+    assert recipe.own
+    assert (plain.id, plain.options["lambda"]) == ("plain", 0)
+    asked = {"lambda", "mu", "surgery"}
+    for row in others:
+        changed = {key for key, value in row.options.items() if plain.options.get(key) != value}
+        assert len(changed & asked) == 1, row
+        assert changed <= asked | {"smart_variant"}, row
+    ids = {row.id for row in recipe.rows}
+    assert all({claim.better, *claim.worse} <= ids for claim in recipe.orderings)
+    assert paper_scores("methods") == {}

@@ -27,6 +27,16 @@ def test_the_best_on_dev_are_combined_and_three_that_err_apart_are_all_right(hom
     assert found.rows["best-member"][1]["overall"] == scores_on(tasks, candidates[found.members[0]])["overall"] < 1.0
 
 
+def test_the_median_member_is_the_middle_one_by_dev_overall(home: Home) -> None:
+    data = make_data(home, counts=COUNTS)
+    tasks = tuple(data.tasks)
+    wrong = {"a": range(1), "b": range(2), "c": range(4), "d": range(6), "e": range(8), "f": range(10)}
+    candidates = {name: predict(data, wrong=list(rows)) for name, rows in wrong.items()}
+    five, four = (choose(tasks, candidates, top, data.fingerprint).rows["median-member"][1] for top in (5, 4))
+    assert five == scores_on(tasks, candidates["c"])
+    assert four == scores_on(tasks, candidates["b"]), "of two in the middle the better one"
+
+
 def test_the_half_rows_choose_on_one_half_and_report_on_the_other(home: Home) -> None:
     data = make_data(home, counts=COUNTS)
     tasks = tuple(data.tasks)

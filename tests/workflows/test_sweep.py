@@ -131,7 +131,9 @@ def test_a_sweep_that_is_cut_off_goes_on_and_its_table_is_mean_and_deviation(hom
     assert results.extra["best"] == max(by_cell, key=lambda name: by_cell[name].mean)  # type: ignore[union-attr]
 
     more = add_ensemble(home, results, ranked, 2, ["smart", "sweep"])
-    assert [line.id for line in more.lines[2:]] == ["best-member", "ensemble", "best-member-half", "ensemble-half"]
+    assert [line.id for line in more.lines[2:]] == [
+        *("best-member", "median-member", "ensemble", "best-member-half", "ensemble-half")
+    ]
     assert Registry(home).open(more.extra["ensemble"]).meta["lineage"]["members"][0]["name"] == results.checkpoints[0]
 
 
