@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_HOME := .demo-home
 SMART := SMART_HOME='$(CURDIR)/$(DEMO_HOME)' $(BIN)/smart
 
-.PHONY: help demo test test-real test-faults soak check bench pictures generate clean install
+.PHONY: help demo test test-real test-faults test-wheel soak check bench pictures generate clean install
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -36,6 +36,9 @@ test-real: $(VENV)/.installed  ## Run the tests that read the folder $SMART_TEST
 
 test-faults: $(VENV)/.installed  ## Kill, fill and alter: minutes
 	$(BIN)/python -m pytest -q -m faults
+
+test-wheel: $(VENV)/.installed  ## Build the wheel, install it away from here, run the demo (2 GB, a package index)
+	$(BIN)/python -m pytest -q -m slow tests/test_packaging.py
 
 soak: $(VENV)/.installed  ## Train, score, combine and remove in a loop for MINUTES=30, watching memory and open files
 	$(BIN)/python -m tests.faults.soak $(or $(MINUTES),30)

@@ -16,6 +16,8 @@ from smartcli.cli.app import command_tree
 
 ROOT = Path(__file__).parents[1]
 SHELLS = {"bash": "smart.bash", "zsh": "_smart", "fish": "smart.fish"}
+AUTOLOADED = '\n\n[[ "${funcstack[1]}" != _smart ]] || _smart_completion'
+"""zsh runs the file itself at the first Tab, and Typer's script then only defines the function."""
 HEAD = """# Commands
 
 Generated from `smart --help` by `python scripts/generate.py`; do not edit. Training options are the same for
@@ -65,7 +67,7 @@ def generated() -> dict[Path, str]:
     files = {ROOT / "docs" / "cli.md": HEAD + "\n".join(section("smart", command_tree(), 2)) + "\n"}
     for shell, name in SHELLS.items():
         script = get_completion_script(prog_name="smart", complete_var="_SMART_COMPLETE", shell=shell)
-        files[ROOT / "completions" / name] = script + "\n"
+        files[ROOT / "completions" / name] = script + (AUTOLOADED if shell == "zsh" else "") + "\n"
     return files
 
 
