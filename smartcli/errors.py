@@ -37,6 +37,12 @@ def _shortened(line: str) -> str:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean "x"?` for the nearest known word, or an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    """Return `; did you mean "x"?` for the nearest known word, or the only one that begins so; else an empty string."""
+    # Letters' case is no distance: SST is sst.
+    by_fold = {name.casefold(): name for name in known}
+    typed = word.casefold()
+    near = [by_fold[name] for name in difflib.get_close_matches(typed, by_fold, n=1, cutoff=0.6)]
+    if not near and typed:
+        begun = [name for fold, name in by_fold.items() if fold.startswith(typed)]
+        near = begun if len(begun) == 1 else []
     return f'; did you mean "{near[0]}"?' if near else ""

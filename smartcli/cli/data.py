@@ -80,7 +80,7 @@ def show(
     from smartcli.data.store import open_data
 
     state = state_of(ctx)
-    data = open_data(state.home, name)
+    data = open_data(state.home, name, "NAME")
     if as_json:
         counts = {task.name: {s: data.count(task.name, s) for s in data.splits(task.name)} for task in data.tasks}
         value = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -19,6 +20,9 @@ from typer.exceptions import TyperException
 from smartcli.cli.arguments import rewrite
 from smartcli.errors import SmartCliError, Stopped
 from smartcli.visible import visible
+
+
+_NO_COMMAND = re.compile(r"No such command '([\w-]+)'")
 
 
 class FriendlyGroup(TyperGroup):
@@ -77,11 +81,29 @@ def _say_usage(error: TyperException) -> int:
     command = context.command_path if context is not None else "smart"
     message = error.format_message().rstrip(".")
     if type(error).__name__ == "NoSuchOption":
-        near = getattr(error, "possibilities", None)
-        message = f"{command} has no option {getattr(error, 'option_name', '')}"
-        message += f'; did you mean "{near[0]}"?' if near else ""
+        message = _no_such_option(command, str(getattr(error, "option_name", "")), error, context)
+    elif command == "smart" and (found := _NO_COMMAND.match(message)) and (near := _below(found[1])):
+        message = f"smart has no command {found[1]}; did you mean {near}?"
     joint = "" if message.endswith("?") else "."
     return _say(f"error: {message}{joint} See {command} --help", error.exit_code)
+
+
+def _no_such_option(command: str, option: str, error: TyperException, context: Any) -> str:
+    """Say that there is none, and what was meant; global options belong before the command."""
+    root = context.find_root().command if context is not None and context.parent is not None else None
+    if root is not None and any(option in parameter.opts for parameter in root.params):
+        return f"{option} is an option of smart itself: put it before {command.removeprefix('smart ')}"
+    near = getattr(error, "possibilities", None)
+    return f"{command} has no option {option}" + (f'; did you mean "{near[0]}"?' if near else "")
+
+
+def _below(name: str) -> str:
+    """Return the commands that have `name` one level down, as one says alternatives; empty where none has."""
+    from smartcli.cli.app import command_tree
+
+    groups = command_tree().commands.items()
+    found = [f'"smart {group} {name}"' for group, command in groups if name in getattr(command, "commands", {})]
+    return " or ".join(part for part in (", ".join(found[:-1]), *found[-1:]) if part)
 
 
 def _unexpected(error: Exception) -> str:

@@ -97,15 +97,18 @@ def _remedy(name: str) -> str:
     return f"prepare it again with --name {name} --force, or remove it with `smart data rm {name}`"
 
 
-def open_data(home: Home, name: str | None = None) -> DataSet:
-    """Open a data set by name, or the one prepared last; checks names, links and `data.json`."""
+def open_data(home: Home, name: str | None = None, option: str = "--data") -> DataSet:
+    """Open a data set by name, or the one prepared last; checks names, links and `data.json`.
+
+    Errors say that `option` gave the name.
+    """
     if name is None:
         name = _latest(home)
-    folder = home.data / check_data_name(name)
+    folder = home.data / check_data_name(name, option)
     known = _names(home)
     if name not in known:
         has = f"there are {', '.join(known)}" if known else "none is prepared yet; `smart prepare demo` makes one"
-        raise UserError(f'--data: there is no data set "{name}"; {has}{suggest(name, known)}')
+        raise UserError(f'{option}: there is no data set "{name}"; {has}{suggest(name, known)}')
     refuse_symlinks(folder)
     value = _read_header(folder, name)
     summaries: Splits = {

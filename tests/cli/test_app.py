@@ -100,6 +100,12 @@ def test_debug_shows_where_an_error_comes_from(smart: Smart) -> None:
     [
         ("finetun", "No such command 'finetun'. Did you mean 'finetune'?"),
         ("finetune --lamda 5", 'smart finetune has no option --lamda; did you mean "--lambda"?'),
+        ("finetune --home x", "--home is an option of smart itself: put it before finetune"),
+        ("data list --version", "--version is an option of smart itself: put it before data list"),
+        ("export ckpt1", 'smart has no command export; did you mean "smart checkpoints export"?'),
+        ("list", 'did you mean "smart checkpoints list", "smart runs list" or "smart data list"?'),
+        ("checkpoints lst", "Did you mean 'list'?"),
+        ("show ckpt1 --jsn", 'smart show has no option --jsn; did you mean "--json"?'),
         ("finetune --lambda", "Option '--lambda' requires an argument"),
         ("finetune surplus", "Got unexpected extra argument"),
         ("--home", "requires an argument"),
