@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from smartcli.cli import complete
 from smartcli.cli.output import print_json
 from smartcli.cli.state import state_of
 from smartcli.visible import visible
@@ -21,10 +22,17 @@ def check(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with a tasks.toml, or the course's files.")],
     encoder: Annotated[
-        str | None, typer.Option("--encoder", help="Whose tokens lengths count (default: one that is at hand).")
+        str | None,
+        typer.Option(
+            "--encoder",
+            metavar="ID|DIR|minilm",
+            help="Whose tokens lengths count (default: one that is at hand).",
+            autocompletion=complete.encoders,
+        ),
     ] = None,
     max_length: Annotated[
-        int, typer.Option("--max-length", min=8, help="Tokens an example may have, special tokens included.")
+        int,
+        typer.Option("--max-length", metavar="N", min=8, help="Tokens an example may have, special tokens included."),
     ] = 128,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from pathlib import Path
 
@@ -25,6 +25,15 @@ def _folders(parent: Path) -> list[str]:
 
 def _starting(names: Iterable[str], incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
+
+
+def choices(*words: str) -> Callable[[str], list[str]]:
+    """Return a completer of fixed words."""
+
+    def complete_choice(incomplete: str) -> list[str]:
+        return _starting(words, incomplete)
+
+    return complete_choice
 
 
 def checkpoints(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -67,9 +76,14 @@ def recipes(incomplete: str = "") -> list[str]:
 
 
 def _task_names(ctx: typer.Context) -> list[str]:
-    from smartcli.data.store import open_data
-
+    """Return the tasks of the checkpoint that was typed, else those of the data set in force."""
     try:
+        if checkpoint := ctx.params.get("checkpoint"):
+            from smartcli.registry.checkpoints import Registry
+
+            return [str(task["name"]) for task in Registry(_home(ctx)).open(checkpoint).meta["tasks"]]
+        from smartcli.data.store import open_data
+
         return list(open_data(_home(ctx), ctx.params.get("data")).tasks.names)
     except SmartCliError:
         return []

@@ -30,7 +30,15 @@ SafeCsv = Annotated[
 def evaluate(
     ctx: typer.Context,
     checkpoints: Checkpoints = None,
-    split: Annotated[str, typer.Option("--split", metavar="dev|test", help="Which labelled rows to score.")] = "dev",
+    split: Annotated[
+        str,
+        typer.Option(
+            "--split",
+            metavar="dev|test",
+            help="Which labelled rows to score.",
+            autocompletion=complete.choices("dev", "test"),
+        ),
+    ] = "dev",
     data: Annotated[
         str | None,
         typer.Option(

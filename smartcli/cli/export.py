@@ -11,10 +11,6 @@ from smartcli.cli import complete
 from smartcli.cli.state import state_of
 
 
-def _formats(incomplete: str) -> list[str]:
-    return [name for name in ("hf", "onnx") if name.startswith(incomplete)]
-
-
 def export(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="CKPT", help="Checkpoint.", autocompletion=complete.checkpoints)],
@@ -24,7 +20,7 @@ def export(
             "--format",
             metavar="hf|onnx",
             help="hf: for transformers and sentence-transformers; onnx: for onnxruntime (extra `onnx`).",
-            autocompletion=_formats,
+            autocompletion=complete.choices("hf", "onnx"),
             show_default=False,
         ),
     ],

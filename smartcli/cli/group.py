@@ -21,7 +21,6 @@ from smartcli.cli.arguments import rewrite
 from smartcli.errors import SmartCliError, Stopped
 from smartcli.visible import visible
 
-
 _NO_COMMAND = re.compile(r"No such command '([\w-]+)'")
 
 

@@ -21,6 +21,7 @@ _COMPLETERS: dict[str, Callable[..., list[str]]] = {
     "encoder": complete.encoders,
     "init": complete.checkpoints,
     "tasks": complete.tasks,
+    "surgery": complete.choices("none", "pcgrad"),
     "epochs": complete.task_values,
     "batch_size": complete.task_values,
     "lambda": complete.task_values,
@@ -55,15 +56,8 @@ def _default(option: Option) -> str:
     return f" Default: {value:g}." if isinstance(value, float) else f" Default: {value}."
 
 
-def _choices(option: Option) -> Callable[[str], list[str]]:
-    def complete_choice(incomplete: str) -> list[str]:
-        return [choice for choice in option.choices if choice.startswith(incomplete)]
-
-    return complete_choice
-
-
 def _parameter(option: Option) -> inspect.Parameter:
-    completer = _choices(option) if option.choices else _COMPLETERS.get(option.key)
+    completer = complete.choices(*option.choices) if option.choices else _COMPLETERS.get(option.key)
     annotation: Any = Annotated[
         (bool if option.type == "bool" else str) | None,
         typer.Option(

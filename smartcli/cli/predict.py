@@ -76,6 +76,7 @@ def predict(
             "--split",
             metavar="dev|test|both",
             help="Which submission files to write (default: both).",
+            autocompletion=complete.choices("dev", "test", "both"),
             rich_help_panel=_COURSE,
             show_default=False,
         ),

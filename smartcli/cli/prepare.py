@@ -26,14 +26,31 @@ def prepare(
         Path | None, typer.Option("--path", metavar="DIR", help="Folder of the course's files (cs224n).")
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="Name of the data set (default: the source's or the folder's).")
+        str | None,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="Name of the data set (default: the source's or the folder's).",
+            autocompletion=complete.data_sets,
+        ),
     ] = None,
     encoder: Annotated[
-        str | None, typer.Option("--encoder", help="Encoder to use with it: a hub id, a folder, or minilm.")
+        str | None,
+        typer.Option(
+            "--encoder",
+            metavar="ID|DIR|minilm",
+            help="Encoder to use with it: a hub id, a folder, or minilm.",
+            autocompletion=complete.encoders,
+        ),
     ] = None,
     splits: Annotated[
         str | None,
-        typer.Option("--splits", metavar="paper|official", help="Splits of hub: the paper's, or the data sets' own."),
+        typer.Option(
+            "--splits",
+            metavar="paper|official",
+            help="Splits of hub: the paper's, or the data sets' own.",
+            autocompletion=complete.choices("paper", "official"),
+        ),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="A row without a sentence or label is an error, not skipped.")

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from smartcli.cli import complete
 from smartcli.cli.options import TrainingOptions, training_options
 from smartcli.cli.state import state_of
 
@@ -21,7 +22,12 @@ def reproduce(
     options: TrainingOptions,
     target: Annotated[
         str,
-        typer.Argument(metavar="table2|table3|table4|figure3|methods", help="What to reproduce.", show_default=False),
+        typer.Argument(
+            metavar="table2|table3|table4|figure3|methods",
+            help="What to reproduce.",
+            autocompletion=complete.choices("table2", "table3", "table4", "figure3", "methods"),
+            show_default=False,
+        ),
     ],
     seeds: Annotated[
         int, typer.Option("--seeds", metavar="N", help="Seeds a row, counting up from --seed.", rich_help_panel=_PANEL)

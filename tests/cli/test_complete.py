@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from registry_fixtures import make_fill
 
 from smartcli.data.saving import save_rows
 from smartcli.home import Home
+from smartcli.registry.checkpoints import Registry
 from smartcli.tasks import parse_task_table
 
 ROOT = Path(__file__).parents[2]
@@ -55,12 +57,24 @@ def offered(line: str) -> list[str]:
         ("smart finetune --lambda a", ["alike="]),
         ("smart finetune --recipe pa", ["paper"]),
         ("smart finetune --resume h", ["halfway"]),
+        ("smart finetune --surgery p", ["pcgrad"]),
+        ("smart prepare --encoder mini", ["minilm"]),
+        ("smart reproduce f", ["figure3"]),
+        ("smart evaluate --split t", ["test"]),
+        ("smart checkpoints export ckpt1 --format o", ["onnx"]),
         ("smart finetune --schedule s", ["sequential", "simultaneous"]),
         ("smart finetune --lamb", ["--lambda"]),
     ],
 )
 def test_names_are_offered(filled: Home, line: str, words: list[str]) -> None:
     assert offered(line) == words
+
+
+def test_a_checkpoints_own_tasks_are_offered_for_it(filled: Home) -> None:
+    Registry(filled).commit("own", make_fill("own"))
+    assert offered("smart predict own --task ") == ["mood"]
+    # Not a whole checkpoint: nothing, and no message.
+    assert offered("smart predict ckpt1 --task ") == []
 
 
 def test_an_empty_home_offers_nothing_and_says_nothing(home: Home) -> None:
