@@ -78,10 +78,11 @@ def recipes(incomplete: str = "") -> list[str]:
 def _task_names(ctx: typer.Context) -> list[str]:
     """Return the tasks of the checkpoint that was typed, else those of the data set in force."""
     try:
-        if checkpoint := ctx.params.get("checkpoint"):
+        # An option that still lacks its value ends the parsing: what was typed before it is in `args`.
+        if "checkpoint" in ctx.params and (typed := ctx.params["checkpoint"] or next(iter(ctx.args), None)):
             from smartcli.registry.checkpoints import Registry
 
-            return [str(task["name"]) for task in Registry(_home(ctx)).open(checkpoint).meta["tasks"]]
+            return [str(task["name"]) for task in Registry(_home(ctx)).open(typed).meta["tasks"]]
         from smartcli.data.store import open_data
 
         return list(open_data(_home(ctx), ctx.params.get("data")).tasks.names)
