@@ -18,6 +18,7 @@ from smartcli.registry.checkpoints import Registry
 from smartcli.registry.runs import Run, Runs
 from smartcli.workflows.finish import describe, predictions_of, register
 from smartcli.workflows.inputs import Inputs, read_inputs
+from smartcli.workflows.remarks import remarks
 from smartcli.workflows.resume import adopt_run, as_started, check_encoder, check_finished, find_run
 from smartcli.workflows.run_log import RunLog
 from smartcli.workflows.settings import Resolved
@@ -147,6 +148,8 @@ class Training:
             device=device,
             score=score,
         )
+        for remark in remarks(self.job) if run is None else ():
+            self.warn(remark)
 
     def machine(self) -> dict[str, Any]:
         """Return what the run ran on."""
