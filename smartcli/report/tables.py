@@ -62,7 +62,7 @@ class ScoreTable:
     part: str = ""
     """Which rows of the split these are, where not all."""
     remarks: Sequence[str] = field(default=())
-    """What stands below the table: how the scores compare with others'."""
+    """What stands below the table: how the scores compare with others', their spread over seeds."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what `--json` prints."""

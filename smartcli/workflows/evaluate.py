@@ -15,6 +15,7 @@ from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.checkpoints import Registry
 from smartcli.report.tables import ScoreRow, ScoreTable
 from smartcli.tasks import Task
+from smartcli.workflows.over_seeds import seed_lines
 from smartcli.workflows.paper_lines import paper_lines
 from smartcli.workflows.scoring import Say, Subject, predictions_on, silent, subject_of, subject_of_data
 
@@ -55,6 +56,7 @@ def evaluate(
         row = score_row(checkpoint, subject.tasks, found)
         rows.append(row)
         notes += notes_on(checkpoint, row, split, subject)
+    remarks = [*seed_lines(chosen, rows, tuple(subject.tasks)), *remarks_on(chosen, subject)]
     if paper:
         rows += paper_lines(subject.tasks, split)
     return ScoreTable(
@@ -65,7 +67,7 @@ def evaluate(
         tasks=tuple(subject.tasks),
         rows=rows,
         notes=list(dict.fromkeys(notes)),
-        remarks=remarks_on(chosen, subject),
+        remarks=remarks,
     )
 
 
