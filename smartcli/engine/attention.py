@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from smartcli.engine.dropout import Dropout
-from smartcli.engine.packing import Group, PackedBatch, pick, spread
+from smartcli.engine.packing import Group, PackedBatch
+from smartcli.engine.rows import pick, spread
 
 
 def relative_buckets(width: int, buckets: int, distance: int) -> Tensor:

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from smartcli.engine.attention import attend, relative_buckets
 from smartcli.engine.dropout import Dropout, no_dropout
-from smartcli.engine.packing import PackedBatch, pick
+from smartcli.engine.linear import linear
+from smartcli.engine.packing import PackedBatch
+from smartcli.engine.rows import pick
 from smartcli.families.spec import EncoderSpec
 
 Pooling = Literal["cls", "pooler", "mean"]
@@ -31,7 +33,7 @@ def feed_forward(
     x: Tensor, weight_in: Tensor, bias_in: Tensor, weight_out: Tensor, bias_out: Tensor, act: str
 ) -> Tensor:
     """Return the feed-forward part's output (T, D) for `x` (T, D), through width F."""
-    return F.linear(activation(act, F.linear(x, weight_in, bias_in)), weight_out, bias_out)
+    return linear(activation(act, linear(x, weight_in, bias_in)), weight_out, bias_out)
 
 
 class Layer(nn.Module):
@@ -68,11 +70,11 @@ class Layer(nn.Module):
         first_only: bool,
     ) -> Tensor:
         """Return (T, D), or with `first_only` the first token's row of each sentence, (S, D)."""
-        key, value = self.key_value(x).chunk(2, dim=1)
+        key, value = linear(x, self.key_value.weight, self.key_value.bias).chunk(2, dim=1)
         rows = pick(x, batch.starts) if first_only else x
         axis = "sentence" if first_only else "token"
         mixed = attend(
-            self.query(rows),
+            linear(rows, self.query.weight, self.query.bias),
             key,
             value,
             batch,
@@ -82,7 +84,8 @@ class Layer(nn.Module):
             p=attention_p,
             place=f"{place}.attention",
         )
-        rows = self.attention_norm(dropout(self.attention_out(mixed), p, axis, f"{place}.attention_out") + rows)
+        mixed = linear(mixed, self.attention_out.weight, self.attention_out.bias)
+        rows = self.attention_norm(dropout(mixed, p, axis, f"{place}.attention_out") + rows)
         # Scoring is never compiled: it would compile a second time, for less than that costs.
         feed = self.feed if torch.is_grad_enabled() else feed_forward
         fed = feed(rows, *self.feed_weights(), self.act)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from smartcli.engine.dropout import Dropout, no_dropout
 from smartcli.engine.encoder import Encoder, Pooling
 from smartcli.engine.heads import Head
-from smartcli.engine.packing import PackedBatch, pick
+from smartcli.engine.packing import PackedBatch
+from smartcli.engine.rows import pick
 from smartcli.tasks import TaskTable
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smartcli.engine.losses import check_shapes
-from smartcli.engine.smart import sentence_norm
+from smartcli.engine.smart import gradient_of, sentence_norm
 from smartcli.tasks import Kind
 
 TINY = 1e-6
@@ -69,10 +69,8 @@ def find_perturbation(
     """
     delta = start.detach()
     for _ in range(steps):
-        delta.requires_grad_(True)
-        with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(divergence_at(delta), delta)
+        gradient = gradient_of(divergence_at, delta)
         if not bool(torch.isfinite(gradient.norm())):
             return None
-        delta = normalise(delta.detach() + step_size * gradient, None, 0, norm)
+        delta = normalise(delta + step_size * gradient, None, 0, norm)
     return delta.detach()

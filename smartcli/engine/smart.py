@@ -64,8 +64,16 @@ def start_noise(like: Tensor, sigma: float, generator: torch.Generator) -> Tenso
     return noise * sigma
 
 
+def gradient_of(divergence_at: Callable[[Tensor], Tensor], delta: Tensor) -> Tensor:
+    """Return the gradient of a scalar `divergence_at(δ)` by δ (T, E); no parameter's `.grad` is touched."""
+    delta = delta.detach().requires_grad_(True)
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(divergence_at(delta), delta)
+    return gradient
+
+
 def find_perturbation(
-    divergence_at: Callable[[Tensor], Tensor],
+    gradient_at: Callable[[Tensor], Tensor],
     start: Tensor,
     sentence: Tensor,
     sentences: int,
@@ -74,13 +82,9 @@ def find_perturbation(
 ) -> Tensor:
     """Return δ (T, E) after `steps` ascent steps from `start`, without gradient and inside the ball.
 
-    `divergence_at(δ)` is Σ over examples of ℓ_s(f(x + δ), stopgrad f(x)). Only δ's gradient is taken, so
-    no parameter's `.grad` is touched.
+    `gradient_at(δ)` is the gradient by δ of Σ over examples of ℓ_s(f(x + δ), stopgrad f(x)).
     """
     delta = start.detach()
     for _ in range(steps):
-        delta.requires_grad_(True)
-        with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(divergence_at(delta), delta)
-        delta = ascend(delta.detach(), gradient, sentence, sentences, ball)
+        delta = ascend(delta, gradient_at(delta), sentence, sentences, ball)
     return delta.detach()

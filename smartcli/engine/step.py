@@ -5,19 +5,21 @@ The total is Σ_t w_t·[ℓ_t + λ_t·R_t + μ_t·D_t]. Axes: T tokens, S senten
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from smartcli.config import Settings
-from smartcli.engine import mtdnn, smart
+from smartcli.engine import linear_ascent, mtdnn, smart
 from smartcli.engine.bregman import Teacher
 from smartcli.engine.dropout import Dropout, FreshDropout, ReplayDropout, no_dropout
 from smartcli.engine.losses import divergence, task_loss
 from smartcli.engine.model import MultiTaskModel
-from smartcli.engine.packing import PackedBatch, Selection, pick
+from smartcli.engine.packing import PackedBatch, Selection
+from smartcli.engine.rows import pick
 from smartcli.engine.streams import Streams
 from smartcli.tasks import Kind
 
@@ -43,6 +45,8 @@ class Losses:
     r_s: dict[str, Tensor] = field(default_factory=dict)
     r_s_zero: dict[str, Tensor] = field(default_factory=dict)
     """R_s at δ = 0: what dropout alone contributes (logged steps only)."""
+    ascent_cosine: Tensor | None = None
+    """Cosine of the approximate ascent direction to the exact one (some logged steps in bf16 only)."""
     bregman: dict[str, Tensor] = field(default_factory=dict)
     skipped_penalty: bool = False
     """mtdnn's ascent met a non-finite gradient and left the penalty out."""
@@ -57,10 +61,13 @@ class Objective:
     teacher: Teacher | None = None
     bf16: bool = False
 
-    def losses(self, example: Example, words: Tensor, streams: Streams, *, probe: bool = False) -> Losses:
+    def losses(
+        self, example: Example, words: Tensor, streams: Streams, *, probe: bool = False, check: bool = False
+    ) -> Losses:
         """Return the losses of one step from looked-up word vectors `words` (T, E).
 
-        With `probe` R_s at δ = 0 is measured too, without gradients and from its own generator. Autocast is
+        With `probe` R_s at δ = 0 is measured too, without gradients and from its own generator; with `check` an
+        approximate ascent direction is compared with the exact one. Autocast is
         opened here, per step: its weight cache would go stale around a loop.
         """
         with torch.autocast(words.device.type, torch.bfloat16, enabled=self.bf16):
@@ -70,7 +77,7 @@ class Objective:
             total = sum_losses([self.model.tasks.get(t).weight * value for t, value in loss.items()])
             out = Losses(total, loss)
             if example.smart is not None:
-                self._add_smoothness(out, example.smart, words, logits, dropout, streams, probe)
+                self._add_smoothness(out, example.smart, words, logits, dropout, streams, probe, check)
             if example.bregman is not None:
                 self._add_bregman(out, example.bregman, words, logits)
         return out
@@ -87,16 +94,22 @@ class Objective:
         clean: FreshDropout,
         streams: Streams,
         probe: bool,
+        check: bool,
     ) -> None:
         batch, tasks = part.batch, tuple(part.batch.outputs)
         words = all_words if batch.tokens == all_words.shape[0] else pick(all_words, part.tokens)
         assert clean.masks is not None
         replay = ReplayDropout(clean.masks, _rows(part, words is not all_words))
-        with torch.autocast(words.device.type, enabled=False):
-            delta = self._ascend(batch, words.detach(), logits, replay, streams)
-        if delta is None:
-            out.skipped_penalty = True
-            return
+        start = smart.start_noise(words, self.settings.sigma, streams["noise"])
+        if self.bf16 and words is all_words and words.requires_grad and linear_ascent.is_small(self.settings):
+            delta = self._ascend_linearly(out, part, words, logits, replay, start, check=check)
+        else:
+            with torch.autocast(words.device.type, enabled=False):
+                found = self._ascend(batch, words.detach(), logits, replay, start)
+            if found is None:
+                out.skipped_penalty = True
+                return
+            delta = found
         again = self._outer_dropout(replay, streams["smart dropout"])
         perturbed = self.model(words + delta, batch, again)
         measure = mtdnn.outer_divergence if self.settings.smart_variant == "mtdnn" else divergence
@@ -123,33 +136,62 @@ class Objective:
         words: Tensor,
         logits: Mapping[str, Tensor],
         replay: ReplayDropout,
-        streams: Streams,
+        start: Tensor,
     ) -> Tensor | None:
         """Return δ from an ascent in fp32 with the clean pass's masks, or None (mtdnn, non-finite)."""
+        settings = self.settings
+        divergence_at = self._divergence(batch, words, logits, replay)
+        if settings.smart_variant == "mtdnn":
+            return mtdnn.find_perturbation(
+                divergence_at, start, step_size=settings.step_size, norm=settings.norm, steps=settings.ascent_steps
+            )
+        return self._climb(partial(smart.gradient_of, divergence_at), start, batch)
+
+    def _ascend_linearly(
+        self,
+        out: Losses,
+        part: Selection,
+        words: Tensor,
+        logits: Mapping[str, Tensor],
+        replay: ReplayDropout,
+        start: Tensor,
+        *,
+        check: bool,
+    ) -> Tensor:
+        """Return δ from an ascent by derivatives in bf16; with `check` its first direction is compared with fp32's."""
+        batch = part.batch
+        gradient_at = linear_ascent.LinearGradient(self.model, batch, words, logits, replay)
+        if check:
+            with torch.autocast(words.device.type, enabled=False):
+                exact = smart.gradient_of(self._divergence(batch, words.detach(), logits, replay), start)
+            out.ascent_cosine = linear_ascent.direction_cosine(
+                gradient_at(start), exact, batch.sentence, batch.sentences
+            )
+        return self._climb(gradient_at, start, batch)
+
+    def _climb(self, gradient_at: Callable[[Tensor], Tensor], start: Tensor, batch: PackedBatch) -> Tensor:
+        settings = self.settings
+        ball = smart.Ball.of(settings)
+        return smart.find_perturbation(gradient_at, start, batch.sentence, batch.sentences, ball, settings.ascent_steps)
+
+    def _divergence(
+        self, batch: PackedBatch, words: Tensor, logits: Mapping[str, Tensor], replay: ReplayDropout
+    ) -> Callable[[Tensor], Tensor]:
+        """Return the scalar of δ that the ascent climbs: f(x + δ) against f(x), both in fp32, with the same masks."""
         tasks = tuple(batch.outputs)
         target = {task: logits[task].detach() for task in tasks}
         if self.bf16:
             # bf16 rounding is larger than the effect of δ, so the target must be in fp32 as well.
             with torch.no_grad():
                 target = self.model(words, batch, replay)
-        settings = self.settings
-        mtdnn_variant = settings.smart_variant == "mtdnn"
 
         def divergence_at(delta: Tensor) -> Tensor:
             perturbed = self.model(words + delta, batch, replay)
-            if mtdnn_variant:
+            if self.settings.smart_variant == "mtdnn":
                 return sum_losses([mtdnn.inner_divergence(self._kind(t), perturbed[t], target[t]) for t in tasks])
             return sum_losses([divergence(self._kind(t), perturbed[t], target[t]).sum() for t in tasks])
 
-        start = smart.start_noise(words, settings.sigma, streams["noise"])
-        if mtdnn_variant:
-            return mtdnn.find_perturbation(
-                divergence_at, start, step_size=settings.step_size, norm=settings.norm, steps=settings.ascent_steps
-            )
-        ball = smart.Ball.of(settings)
-        return smart.find_perturbation(
-            divergence_at, start, batch.sentence, batch.sentences, ball, settings.ascent_steps
-        )
+        return divergence_at
 
     def _add_bregman(self, out: Losses, part: Selection, all_words: Tensor, logits: Mapping[str, Tensor]) -> None:
         assert self.teacher is not None

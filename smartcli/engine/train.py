@@ -34,6 +34,8 @@ from smartcli.tasks import TaskTable
 LOG_EVERY = 10
 TRIM_EVERY = 100
 """Steps between two returns of freed memory; the step after one pays for its pages again."""
+CHECK_EVERY = 100
+"""Steps between two comparisons of an approximate ascent with the exact one, which costs three fp32 passes."""
 SAVE_SECONDS = 600.0
 
 
@@ -161,7 +163,9 @@ class Trainer:
         at = self.position
         before = state.streams.state()
         try:
-            outcome = state.updater.run(prepared, probe=logged)
+            outcome = state.updater.run(
+                prepared, probe=logged, check=logged and prepared.step.number % CHECK_EVERY <= 1
+            )
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -196,6 +200,8 @@ class Trainer:
         record["r_s"] = _finite(outcome.r_s)
         if outcome.r_s_zero:
             record["r_s_zero"] = _finite(outcome.r_s_zero)
+        if outcome.ascent_cosine is not None:
+            record["ascent_cosine"] = outcome.ascent_cosine
         if outcome.bregman:
             record["bregman"] = _finite(outcome.bregman)
         if outcome.cosines:

@@ -26,6 +26,8 @@ class Outcome:
     loss: dict[str, float]
     r_s: dict[str, float] = field(default_factory=dict)
     r_s_zero: dict[str, float] = field(default_factory=dict)
+    ascent_cosine: float | None = None
+    """Cosine of the approximate ascent direction to the exact one; of several tasks' passes the lowest."""
     bregman: dict[str, float] = field(default_factory=dict)
     cosines: dict[str, float] = field(default_factory=dict)
     """Cosine of each pair of task gradients, `a,b`, with surgery on."""
@@ -54,14 +56,17 @@ class Updater:
         surgery_name = self.objective.settings.surgery
         self._weigh = None if surgery_name == "none" else surgery.weighting(surgery_name)
 
-    def run(self, prepared: Prepared, *, probe: bool) -> Outcome:
-        """Update once; where anything is not finite nothing is changed and `bad` says what."""
+    def run(self, prepared: Prepared, *, probe: bool, check: bool = False) -> Outcome:
+        """Update once; where anything is not finite nothing is changed and `bad` says what.
+
+        `probe` and `check` measure what `Objective.losses` says, for the log.
+        """
         parts: list[Losses] = []
         cosines: dict[str, float] = {}
         if len(prepared.examples) == 1:
-            parts.append(self._differentiate(prepared.examples[0], probe))
+            parts.append(self._differentiate(prepared.examples[0], probe, check))
         else:
-            parts, cosines = self._operate(prepared.examples, probe)
+            parts, cosines = self._operate(prepared.examples, probe, check)
         outcome = self._report(parts, prepared.step.number)
         outcome.cosines = cosines
         if outcome.bad is None:
@@ -78,15 +83,17 @@ class Updater:
         words = self.objective.model.encoder.look_up(example.batch).detach()
         return words.requires_grad_(self.gradients.table is not None)
 
-    def _differentiate(self, example: Example, probe: bool) -> Losses:
+    def _differentiate(self, example: Example, probe: bool, check: bool = False) -> Losses:
         words = self._words(example)
-        losses = self.objective.losses(example, words, self.streams, probe=probe)
+        losses = self.objective.losses(example, words, self.streams, probe=probe, check=check)
         if losses.total.requires_grad and bool(torch.isfinite(losses.total)):
             losses.total.backward()  # type: ignore[no-untyped-call]
             self.gradients.collect(words, example.batch)
         return losses
 
-    def _operate(self, examples: Sequence[Example], probe: bool) -> tuple[list[Losses], dict[str, float]]:
+    def _operate(
+        self, examples: Sequence[Example], probe: bool, check: bool = False
+    ) -> tuple[list[Losses], dict[str, float]]:
         """Take each task's gradient apart, project the shared part, and leave the sum in `.grad`.
 
         Words differ by task, so rows of the table are laid out over the union of the step's words.
@@ -97,7 +104,7 @@ class Updater:
         tasks = [next(iter(example.batch.outputs)) for example in examples]
         for task, example in zip(tasks, examples, strict=True):
             words = self._words(example)
-            losses = self.objective.losses(example, words, self.streams, probe=probe)
+            losses = self.objective.losses(example, words, self.streams, probe=probe, check=check)
             parts.append(losses)
             if not bool(torch.isfinite(losses.total)):
                 return parts, {}
@@ -143,6 +150,9 @@ class Updater:
                 values = getattr(part, name)
                 getattr(out, name).update({task: float(value.detach()) for task, value in values.items()})
             out.skipped_penalty |= part.skipped_penalty
+            if part.ascent_cosine is not None:
+                found = float(part.ascent_cosine)
+                out.ascent_cosine = found if out.ascent_cosine is None else min(found, out.ascent_cosine)
         for name in ("loss", "r_s", "bregman"):
             tasks = tuple(task for task, value in getattr(out, name).items() if not math.isfinite(value))
             if tasks and out.bad is None:

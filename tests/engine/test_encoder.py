@@ -17,7 +17,8 @@ from smartcli.engine import encoder as encoder_module
 from smartcli.engine.build import build_model
 from smartcli.engine.dropout import FreshDropout
 from smartcli.engine.encoder import Encoder, Layer, canonical_tensors
-from smartcli.engine.packing import PackedBatch, pack, pick
+from smartcli.engine.packing import PackedBatch, pack
+from smartcli.engine.rows import pick
 from smartcli.engine.streams import stream
 from smartcli.families.spec import read_spec
 from smartcli.families.table import FAMILIES

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smartcli.data.joining import Sequences
-from smartcli.engine.packing import PackedBatch, pack, pick, select, split_groups, spread
+from smartcli.engine.packing import PackedBatch, pack, select, split_groups
+from smartcli.engine.rows import pick, spread
 
 
 def sequences(*rows: list[int], kind: int = 0) -> Sequences:
@@ -104,17 +104,3 @@ def test_selecting_every_task_gives_the_batch_itself() -> None:
     part = select(batch, ["b", "a"])
     assert part.batch is batch
     assert part.tokens.tolist() == list(range(5))
-
-
-@pytest.mark.parametrize("function", ["pick", "spread"])
-def test_pick_and_spread_have_the_gradients_of_indexing(function: str) -> None:
-    slots = torch.tensor([4, 0, 2])
-    if function == "pick":
-        x = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
-        assert torch.autograd.gradcheck(lambda t: pick(t, slots), x)
-        assert torch.equal(pick(x, slots), x[slots])
-    else:
-        x = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
-        assert torch.autograd.gradcheck(lambda t: spread(t, slots, 6), x)
-        assert torch.equal(spread(x, slots, 6)[slots], x)
-        assert spread(x, slots, 6)[[1, 3, 5]].abs().sum() == 0

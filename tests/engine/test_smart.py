@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from smartcli.engine.smart import Ball, ascend, find_perturbation, project, sentence_norm, start_noise
+from smartcli.engine.smart import Ball, ascend, find_perturbation, gradient_of, project, sentence_norm, start_noise
 from smartcli.engine.streams import stream
 
 DOUBLE = torch.float64
@@ -92,7 +93,7 @@ def test_ascent_on_a_parabola_by_hand(steps: int) -> None:
     for _ in range(steps):
         expected = expected - 0.1 * (a / 5.0)
         expected = expected * min(1.0, 0.3 / expected.norm().item())
-    found = find_perturbation(parabola, start, torch.tensor([0]), 1, ball(0.3, 0.1, "2"), steps)
+    found = find_perturbation(partial(gradient_of, parabola), start, torch.tensor([0]), 1, ball(0.3, 0.1, "2"), steps)
     assert_close(found, expected)
     assert not found.requires_grad
     assert torch.equal(start, torch.tensor([[0.01, 0.02]], dtype=DOUBLE))

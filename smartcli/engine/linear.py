@@ -1,0 +1,23 @@
+"""x·Wᵀ + b, for training and for forward-mode differentiation by x."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import forward_ad
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return x·Wᵀ + b (rows, outputs) of `x` (rows, inputs).
+
+    Where `x` carries a tangent, the weights' own, which is zero, is not multiplied, as torch's formula does:
+    half the multiplies of a tangent pass.
+    """
+    if not torch.is_grad_enabled():
+        value, tangent = forward_ad.unpack_dual(x)  # type: ignore[no-untyped-call]
+        if tangent is not None:
+            moved = F.linear(tangent, weight)
+            out: Tensor = forward_ad.make_dual(F.linear(value, weight, bias), moved)  # type: ignore[no-untyped-call]
+            return out
+    return F.linear(x, weight, bias)

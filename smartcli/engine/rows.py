@@ -1,0 +1,69 @@
+"""Distinct rows of a tensor picked, or spread over a larger one, with deterministic derivatives both ways.
+
+torch's own indexing adds in its backward, in an order that depends on the threads. Axes: n rows, D width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class _Spread(torch.autograd.Function):
+    """Rows of x (n, D) to the distinct places `slots` of a zero (size, D) tensor; backward picks them."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, slots: Tensor, size: int) -> Tensor:
+        ctx.save_for_backward(slots)
+        ctx.save_for_forward(slots)
+        ctx.size = size  # type: ignore[attr-defined]
+        return x.new_zeros((size, *x.shape[1:])).index_copy_(0, slots, x)
+
+    @staticmethod
+    def jvp(ctx: torch.autograd.function.FunctionCtx, *tangents: Tensor | None) -> Tensor:
+        (slots,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        tangent = tangents[0]
+        assert tangent is not None
+        size: int = ctx.size  # type: ignore[attr-defined]
+        return tangent.new_zeros((size, *tangent.shape[1:])).index_copy_(0, slots, tangent)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (slots,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return grads[0].index_select(0, slots), None, None
+
+
+class _Pick(torch.autograd.Function):
+    """Distinct rows `slots` of x; backward spreads them, with no row added to twice."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, slots: Tensor) -> Tensor:
+        ctx.save_for_backward(slots)
+        ctx.save_for_forward(slots)
+        ctx.size = x.shape[0]  # type: ignore[attr-defined]
+        return x.index_select(0, slots)
+
+    @staticmethod
+    def jvp(ctx: torch.autograd.function.FunctionCtx, *tangents: Tensor | None) -> Tensor:
+        (slots,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        assert tangents[0] is not None
+        return tangents[0].index_select(0, slots)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:
+        (slots,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        grad = grads[0]
+        size: int = ctx.size  # type: ignore[attr-defined]
+        return grad.new_zeros((size, *grad.shape[1:])).index_copy_(0, slots, grad), None
+
+
+def spread(x: Tensor, slots: Tensor, size: int) -> Tensor:
+    """Return zeros (size, D) with the rows of `x` (n, D) at the distinct `slots` (n,)."""
+    out: Tensor = _Spread.apply(x, slots, size)  # type: ignore[no-untyped-call]
+    return out
+
+
+def pick(x: Tensor, slots: Tensor) -> Tensor:
+    """Return rows (n, D) of `x` at the distinct `slots` (n,), with a deterministic backward."""
+    out: Tensor = _Pick.apply(x, slots)  # type: ignore[no-untyped-call]
+    return out

@@ -1,0 +1,144 @@
+"""The ascent by derivatives: the same direction as the exact one, and only where that is so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from small_model import MODES, NAMES, phase_state, settings, small_example, small_model, small_step, watch, words_of
+from torch import Tensor
+from torch.testing import assert_close
+
+from smartcli.config import PerTask, Settings
+from smartcli.engine import linear_ascent, smart
+from smartcli.engine.dropout import FreshDropout, ReplayDropout
+from smartcli.engine.linear_ascent import LinearGradient, direction_cosine, is_small, output_change, slope
+from smartcli.engine.losses import divergence
+from smartcli.engine.step import Objective
+from smartcli.engine.streams import Streams, stream
+
+DOUBLE = torch.float64
+
+
+def linear_gradient(chosen: Settings, model_type: str = "bert") -> LinearGradient:
+    """The gradient's function after a clean pass in float64, with that pass's masks."""
+    model, example = small_model(chosen, model_type=model_type), small_example(chosen, model_type=model_type)
+    words = words_of(model, example)
+    clean = FreshDropout(Streams(0, "p")["dropout"], record=True)
+    logits = model(words, example.batch, clean)
+    assert clean.masks is not None
+    return LinearGradient(model, example.batch, words, logits, ReplayDropout(clean.masks))
+
+
+def noise(like: Tensor, size: float) -> Tensor:
+    return torch.randn(like.shape, dtype=like.dtype, generator=stream(0, "test")) * size
+
+
+@pytest.mark.parametrize("pair_mode", MODES)
+@pytest.mark.parametrize("model_type", ["bert", "mpnet"])
+def test_output_changes_are_central_differences_with_the_same_masks(pair_mode: str, model_type: str) -> None:
+    work = linear_gradient(settings(pair_mode=pair_mode, dropout=0.5), model_type)
+    delta, h = noise(work.words, 1.0), 1e-6
+    with torch.no_grad():
+        up, down = (work.model(work.words + s * h * delta, work.batch, work.dropout) for s in (1, -1))
+    found = output_change(work.model, work.words, delta, work.batch, work.dropout)
+    for task in NAMES:
+        assert_close(found[task], (up[task] - down[task]) / (2 * h), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("pair_mode", MODES)
+@pytest.mark.parametrize("pooling", ["cls", "pooler", "mean"])
+def test_for_a_small_delta_the_gradient_is_the_exact_one(pair_mode: str, pooling: str) -> None:
+    work = linear_gradient(settings(pair_mode=pair_mode, pooling=pooling, dropout=0.5))
+    delta = noise(work.words, 1e-6)
+
+    def exact(at: Tensor) -> Tensor:
+        moved = work.model(work.words.detach() + at, work.batch, work.dropout)
+        costs = [divergence(work.model.tasks.get(t).kind, moved[t], work.logits[t].detach()).sum() for t in NAMES]
+        return torch.stack(costs).sum()
+
+    found, expected = work(delta), smart.gradient_of(exact, delta)
+    assert (found - expected).norm() < 1e-4 * expected.norm()
+    assert direction_cosine(found, expected, work.batch.sentence, work.batch.sentences) > 1 - 1e-8
+
+
+def test_the_slope_by_hand() -> None:
+    change = torch.tensor([1e-6, -2e-6, 0.0])
+    assert_close(slope("regression", torch.tensor([3.0, 1.0, 2.0]), change), 2 * change)
+    # (σ(a) − σ(b))(a − b) has slope 2·σ'(b)·(a − b) near b; σ'(0) = 1/4.
+    assert_close(slope("binary", torch.zeros(3), change), change / 2, rtol=1e-4, atol=0.0)
+    # Σ (p − q)(log p − log q) has slope 2·(diag q − q qᵀ)·(a − b); for two equal classes that is ±(d₁ − d₂)/2.
+    rows = torch.tensor([[2e-6, -1e-6]])
+    assert_close(slope("classification", torch.zeros(1, 2), rows), torch.tensor([[1.5e-6, -1.5e-6]]), rtol=1e-4, atol=0)
+
+
+def test_the_cosine_is_taken_by_sentence() -> None:
+    a = torch.tensor([[1.0, 0.0], [0.0, 0.0], [100.0, 0.0]])
+    b = torch.tensor([[1.0, 1.0], [0.0, 0.0], [50.0, 0.0]])
+    found = direction_cosine(a, b, torch.tensor([0, 0, 1]), 2)
+    assert found.item() == pytest.approx((2**-0.5 + 1.0) / 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "small"),
+    [
+        ({}, True),
+        ({"epsilon": 0.1}, True),
+        ({"epsilon": 0.1, "ascent_steps": 2}, False),
+        ({"epsilon": 1e-4, "ascent_steps": 5}, True),
+        ({"sigma": 0.01}, False),
+        ({"smart_variant": "mtdnn"}, False),
+    ],
+)
+def test_it_is_used_only_where_the_outputs_are_linear(changes: dict[str, Any], small: bool) -> None:
+    assert is_small(settings(**changes)) is small
+
+
+@pytest.mark.parametrize("norm", ["inf", "2"])
+def test_in_bf16_its_direction_is_the_exact_ones_and_the_log_says_so(norm: str) -> None:
+    chosen = settings(norm=norm)
+    updater = phase_state(chosen, torch.float32, bf16=True).updater
+    outcome = updater.run(small_step(chosen, torch.float32), probe=True, check=True)
+    assert outcome.ascent_cosine is not None
+    assert 0.97 < outcome.ascent_cosine <= 1.0
+    assert updater.run(small_step(chosen, torch.float32, number=2), probe=True).ascent_cosine is None
+    exact = phase_state(chosen, torch.float32).updater
+    assert exact.run(small_step(chosen, torch.float32), probe=True, check=True).ascent_cosine is None
+
+
+def test_comparing_it_changes_nothing_of_the_training() -> None:
+    chosen = settings()
+    found = []
+    for check in (False, True):
+        state = phase_state(chosen, torch.float32, bf16=True)
+        for number in (1, 2):
+            state.updater.run(small_step(chosen, torch.float32, number=number), probe=False, check=check)
+        found.append([p.clone() for _, p in state.named])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_no_parameter_gets_a_gradient_and_training_goes_on_through_the_same_graph() -> None:
+    chosen = settings()
+    model, example = small_model(chosen, torch.float32), small_example(chosen, torch.float32)
+    words = words_of(model, example)
+    losses = Objective(model, chosen, bf16=True).losses(example, words, Streams(0, "p"))
+    assert all(p.grad is None for p in model.parameters())
+    assert words.grad is None
+    losses.total.backward()  # type: ignore[no-untyped-call]
+    assert words.grad is not None
+    assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in model.encoder.layers.parameters())
+
+
+@pytest.mark.parametrize("why", ["some tasks", "frozen encoder", "fp32"])
+def test_elsewhere_the_ascent_is_exact(monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    chosen = settings(lam=PerTask(0.0, (("near", 1.0),))) if why == "some tasks" else settings()
+    model, example = small_model(chosen, torch.float32), small_example(chosen, torch.float32)
+    words = words_of(model, example)
+    if why == "frozen encoder":
+        model.encoder.requires_grad_(False)
+        words = words.detach()
+    used = watch(monkeypatch, linear_ascent, "output_change")
+    exact = watch(monkeypatch, smart, "gradient_of")
+    Objective(model, chosen, bf16=why != "fp32").losses(example, words, Streams(0, "p"))
+    assert (len(used), len(exact)) == (0, 1)
