@@ -139,7 +139,7 @@ def test_asked_to_stop_it_saves_after_the_step() -> None:
 def test_out_of_memory_names_the_step_its_size_and_what_to_lower(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def fail(self: Updater, prepared: Any, *, probe: bool) -> None:
+    def fail(self: Updater, prepared: Any, *, probe: bool, check: bool) -> None:
         raise error
 
     monkeypatch.setattr(Updater, "run", fail)
@@ -149,7 +149,7 @@ def test_out_of_memory_names_the_step_its_size_and_what_to_lower(
 
 
 def test_another_error_is_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: Updater, prepared: Any, *, probe: bool) -> None:
+    def fail(self: Updater, prepared: Any, *, probe: bool, check: bool) -> None:
         raise RuntimeError("shapes do not fit")
 
     monkeypatch.setattr(Updater, "run", fail)
