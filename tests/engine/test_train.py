@@ -161,7 +161,7 @@ def test_dev_outputs_that_are_not_finite_stop_with_the_step(monkeypatch: pytest.
     """Weights overflow in the last update of an epoch, so that no loss shows it."""
     update = Updater.run
 
-    def run(self: Updater, prepared: Any, *, probe: bool) -> Any:
+    def run(self: Updater, prepared: Any, *, probe: bool, check: bool) -> Any:
         outcome = update(self, prepared, probe=probe)
         if prepared.step.ends_epoch:
             self.objective.model.head("mood").linear.bias.data.fill_(float("inf"))
