@@ -14,7 +14,7 @@ import re
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.costs import measure
 from benchmarks.flops import gemm_peak, step_flops
 from benchmarks.usual import UsualLoop
 from smartcli.config import PerTask, Settings
@@ -107,6 +108,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--precision", choices=("fp32", "bf16", "both"), default="both")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--costs", action="store_true", help="only what each method costs against a plain step, fp32")
     parser.add_argument("--output", type=Path, help="JSON file (default: benchmarks/results/CPU.json)")
     options = parser.parse_args()
     keep_freed_memory()
@@ -123,6 +125,10 @@ def main() -> None:
         precisions = [False, True] if options.precision == "both" else [options.precision == "bf16"]
         if options.precision == "both" and not {"avx512_bf16", "amx_bf16"} & set(cpu_flags()):
             precisions = [False]
+        costs = measure(home, data_set, settings_for(options.encoder, 0.0), bf16=False, count=options.steps)
+        if options.costs:
+            print_costs(costs)
+            return
         rows = [
             compare(home, data_set, options.encoder, lam=lam, bf16=bf16, count=options.steps)
             for bf16 in precisions
@@ -139,6 +145,7 @@ def main() -> None:
             "encoder": options.encoder,
             "batch": "8 a task",
             "rows": rows,
+            "costs": costs,
         }
     print_table(result)
     output = options.output or RESULTS / f"{re.sub(r'[^A-Za-z0-9]+', '-', cpu_name()).strip('-').lower()}.json"
@@ -154,16 +161,24 @@ def print_table(result: dict[str, Any]) -> None:
 
     columns = ("", "precision", "ours ex/s", "usual ex/s", "ratio", "of GEMM bound", "peak MB")
     table = Table(*columns, title=f"{result['data']}, {result['encoder']}, {result['threads']} threads")
-    fp32 = {row["smart"]: row for row in result["rows"] if row["precision"] == "fp32"}
     for row in result["rows"]:
         share = "–" if row["share_of_bound"] is None else f"{row['share_of_bound']:.0%}"
         name = "SMART" if row["smart"] else "plain"
         figures = (row["ours_examples_per_s"], row["usual_examples_per_s"], f"{row['ratio']:.2f} x")
         table.add_row(name, row["precision"], *map(str, figures), share, str(row["peak_memory_mb"]))
     Console().print(table)
-    if True in fp32 and False in fp32:
-        cost = fp32[True]["ours_seconds"] / fp32[False]["ours_seconds"]
-        print(f"SMART costs {cost:.2f} x a plain step (fp32)")
+    print_costs(result["costs"])
+
+
+def print_costs(costs: Sequence[Mapping[str, Any]]) -> None:
+    """Print what each method's step takes, in plain steps."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("method", "precision", "seconds a step", "x plain", title="Cost against a plain step")
+    for row in costs:
+        table.add_row(row["method"], row["precision"], f"{row['seconds']:.3f}", f"{row['times_plain']:.2f}")
+    Console().print(table)
 
 
 if __name__ == "__main__":
