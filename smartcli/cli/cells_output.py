@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smartcli.cli.output import print_json
+from smartcli.cli.output import print_json, print_line
 from smartcli.cli.state import CliState
-from smartcli.visible import visible
 
 if TYPE_CHECKING:
     from smartcli.workflows.cells import Planned
@@ -63,8 +62,8 @@ def _print_table(state: CliState, results: Results) -> None:
         table.add_row(*(plain(cell) for cell in row), end_section=last)
     print_table(state.out, table)
     for verdict in results.verdicts:
-        state.out.print(visible(verdict.text()), markup=False, highlight=False, soft_wrap=True)
+        print_line(state.out, verdict.text())
     for note in results.notes:
-        state.out.print(visible(f"note: {note}"), markup=False, highlight=False, soft_wrap=True)
+        print_line(state.out, f"note: {note}")
     for picture in results.pictures:
         state.say(f"figure: {picture}")

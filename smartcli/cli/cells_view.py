@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from smartcli.cli.output import print_line
 from smartcli.cli.progress import TrainingView
-from smartcli.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,9 +64,7 @@ class CellsView:
             total = f"/{self._steps}" if self._steps else ""
             self._state[self._current] = f"epoch {record.get('epoch')}, step {record['step']}{total}"
         if record.get("event") == "warning" and self.live and not self.quiet:
-            self.console.print(
-                visible(f"warning: {record.get('message')}"), style="yellow", markup=False, highlight=False
-            )
+            print_line(self.console, f"warning: {record.get('message')}", style="yellow")
         self._plain.record(record)
 
     def end(self, finished: Finished) -> None:
@@ -118,4 +116,4 @@ class CellsView:
 
     def _say(self, line: str) -> None:
         if not self.quiet:
-            self.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
+            print_line(self.console, line)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smartcli.cli import complete
-from smartcli.cli.output import print_json
+from smartcli.cli.output import print_json, print_line
 from smartcli.cli.state import state_of
-from smartcli.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,7 +59,7 @@ def _print(out: Console, report: CheckReport) -> None:
     from smartcli.visible import plain
 
     def line(text: str) -> None:
-        out.print(visible(text), markup=False, highlight=False, soft_wrap=True)
+        print_line(out, text)
 
     for task in report.tasks:
         title = plain(f"{task.task.name} ({task.task.kind}, {task.task.metric})")

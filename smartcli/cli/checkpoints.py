@@ -60,12 +60,11 @@ def list_(ctx: typer.Context, json: Json = False) -> None:
     from smartcli.report.tables import print_table, three
     from smartcli.visible import plain
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for title in ("checkpoint", "kind", "method", "data"):
-        table.add_column(title)
-    table.add_column("overall", justify="right")
-    table.add_column("size", justify="right")
-    table.add_column("created")
+        table.add_column(title, overflow="fold", no_wrap=title == "kind")
+    for title in ("overall", "size", "created"):
+        table.add_column(title, justify="left" if title == "created" else "right", no_wrap=True)
     for line in lines:
         if not line.problem:
             cells = [line.name, line.kind, line.method, line.data]

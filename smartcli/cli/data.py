@@ -48,6 +48,7 @@ def list_(ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", he
     from rich import box
     from rich.table import Table
 
+    from smartcli.report.tables import print_table
     from smartcli.visible import plain
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -60,7 +61,7 @@ def list_(ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", he
         size, mark = f"{data_size(data) / 1e6:.1f}", " (latest)" if row["latest"] else ""
         cells = (data.name + mark, data.source, ", ".join(data.tasks.names), f"{row['rows']:,}", size, data.encoder)
         table.add_row(*(plain(cell) for cell in cells))
-    state.out.print(table)
+    print_table(state.out, table)
 
 
 @app.command()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from smartcli.cli.output import print_line
 from smartcli.tasks import SPLITS
-from smartcli.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,7 +45,7 @@ def print_data_set(out: Console, data_set: DataSet) -> None:
     out.print(table)
 
     def line(text: str) -> None:
-        out.print(visible(text), markup=False, highlight=False, soft_wrap=True)
+        print_line(out, text)
 
     total = info.get("skipped_rows", 0)
     if total:

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from smartcli.cli.output import print_json
+from smartcli.cli.output import print_json, print_line
 from smartcli.cli.state import state_of
-from smartcli.visible import visible
 
 
 def doctor(
@@ -33,16 +32,17 @@ def doctor(
         from rich.table import Table
         from rich.text import Text
 
+        from smartcli.report.tables import print_table
         from smartcli.visible import plain
 
         table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
         for what, value in findings.facts:
             table.add_row(Text(what, no_wrap=True), plain(value))
-        state.out.print(table)
+        print_table(state.out, table)
         for problem in findings.problems:
             word, style = ("problem", "red") if problem.serious else ("note", "yellow")
             line = f"{word}: {problem.what}; {problem.remedy}"
-            state.out.print(visible(line), style=style, markup=False, highlight=False, soft_wrap=True)
+            print_line(state.out, line, style)
         if not findings.problems:
             state.out.print("no problem found")
     if any(problem.serious for problem in findings.problems):

@@ -14,7 +14,11 @@ def tidy_help(command: Any) -> None:
     """
     if command.help:
         command.help = _escaped(_joined(command.help))
-    for parameter in command.params:
+    from typer import Context
+
+    # Built at the first use and kept; Typer shows its type too.
+    own_help = command.get_help_option(Context(command))
+    for parameter in [*command.params, *filter(None, [own_help])]:
         if getattr(parameter, "help", None):
             parameter.help = _escaped(parameter.help)
         if getattr(parameter, "is_flag", False):

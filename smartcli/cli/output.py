@@ -1,8 +1,21 @@
-"""What several commands print the same way: JSON, and sizes in bytes."""
+"""What several commands print the same way: lines of text, JSON, and sizes in bytes."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
+
+from smartcli.visible import visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def print_line(console: Console, text: str, style: str | None = None) -> None:
+    """Print text of whatever origin: broken between words on a terminal, whole for a reader of lines."""
+    whole = not console.is_terminal
+    console.print(visible(text), style=style, markup=False, highlight=False, soft_wrap=whole)
 
 
 def print_json(value: object) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from smartcli.visible import visible
+from smartcli.cli.output import print_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,7 +74,7 @@ class TrainingView:
             handler(event)
 
     def _say(self, line: str) -> None:
-        self.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
+        print_line(self.console, line)
 
     def _on_start(self, event: Mapping[str, Any]) -> None:
         self.steps, self.epochs, self._first = event.get("steps"), event.get("epochs"), None
@@ -150,8 +150,7 @@ class TrainingView:
         self._say(str(event.get("message")))
 
     def _on_warning(self, event: Mapping[str, Any]) -> None:
-        line = visible(f"warning: {event.get('message')}")
-        self.console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        print_line(self.console, f"warning: {event.get('message')}", style="yellow")
 
     def _on_end(self, event: Mapping[str, Any]) -> None:
         rate = f", {self._rate:.0f} examples/s" if self._rate else ""

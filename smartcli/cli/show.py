@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from smartcli.workflows.checkpoints import Card
 
 _BARS = "▁▂▃▄▅▆▇█"
+_ALWAYS = frozenset({"pair_mode", "schedule", "epochs", "batch_size", "lr", "dropout", "lambda", "seed"})
+"""Settings that a card shows whatever they are; the others where they are not as by default."""
+_ELSEWHERE = frozenset({"data", "encoder", "revision"})
+"""Settings that have lines of their own."""
 
 
 def show(
@@ -28,6 +32,7 @@ def show(
 
     Example: smart show ckpt1
     """
+    from smartcli.report.tables import print_table
     from smartcli.workflows.checkpoints import show_checkpoint
 
     state = state_of(ctx)
@@ -35,10 +40,10 @@ def show(
     if json:
         print_json(card.to_json())
         return
-    state.out.print(_facts(card))
+    print_table(state.out, _facts(card))
     scores = _scores(card)
     if scores.row_count:
-        state.out.print(scores)
+        print_table(state.out, scores)
 
 
 def sparkline(values: Sequence[float]) -> str:
@@ -52,12 +57,11 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def _facts(card: Card) -> Table:
-    from rich import box
     from rich.table import Table
 
     from smartcli.visible import plain
 
-    took = f", {card.seconds:,.0f} s of training" if card.seconds else ""
+    took = f", {card.seconds:,.0f} s of training" if card.seconds and card.seconds >= 1 else ""
     facts = {
         "checkpoint": f"{card.name}: {card.kind}, {card.method}" if card.method else f"{card.name}: {card.kind}",
         "data": f"{card.data} ({card.fingerprint[:12]})",
@@ -70,7 +74,7 @@ def _facts(card: Card) -> Table:
         "content": card.manifest_hash[:16],
         "command": card.command,
     }
-    table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
     for key, value in facts.items():
@@ -106,11 +110,13 @@ def _scores(card: Card) -> Table:
 
 
 def _settings(settings: dict[str, Any]) -> str:
-    """Return the settings as `key value`, the ones without a value or switched off left out."""
+    """Return the settings as `key value`: those of `_ALWAYS`, and others that are not as by default."""
+    from smartcli.config import Settings
+
+    defaults = Settings().to_json()
     shown = []
     for key, value in settings.items():
-        off = value is None or value is False or (value == 0 and key not in ("lambda", "seed"))
-        if off or key in ("data", "encoder", "revision"):
+        if key not in _ALWAYS and (value is None or value == defaults.get(key) or key in _ELSEWHERE):
             continue
         if isinstance(value, dict):
             shown.append(f"{key} {','.join(f'{task}={number}' for task, number in value.items())}")
@@ -118,4 +124,4 @@ def _settings(settings: dict[str, Any]) -> str:
             shown.append(f"{key} {','.join(map(str, value))}")
         else:
             shown.append(key if value is True else f"{key} {value}")
-    return ", ".join(shown)
+    return ", ".join(shown) + (", the rest by default" if shown else "")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from smartcli.cli.output import print_line
 from smartcli.home import Home
-from smartcli.visible import visible
 
 if TYPE_CHECKING:
     import typer
@@ -26,11 +26,11 @@ class CliState:
     def say(self, message: str) -> None:
         """Print a line of progress or comment on stderr, unless `--quiet`."""
         if not self.quiet:
-            self.err.print(visible(message), markup=False, highlight=False, soft_wrap=True)
+            print_line(self.err, message)
 
     def warn(self, message: str) -> None:
         """Print a warning on stderr, also with `--quiet`."""
-        self.err.print(visible(f"warning: {message}"), markup=False, highlight=False, soft_wrap=True, style="yellow")
+        print_line(self.err, f"warning: {message}", style="yellow")
 
 
 def make_state(home: Home, *, quiet: bool, debug: bool) -> CliState:

@@ -88,13 +88,14 @@ def print_rows(
     from rich import box
     from rich.table import Table
 
+    from smartcli.report.tables import print_table
     from smartcli.visible import plain
 
     table = Table(*headings, title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for row in rows:
         table.add_row(*(plain(cell) for cell in row))
     if rows:
-        (to or state.err).print(table)
+        print_table(to or state.err, table)
 
 
 def print_result(state: CliState, name: str, meta: dict[str, Any]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from smartcli.cli.output import print_line
 from smartcli.cli.state import state_of
-from smartcli.visible import visible
 
 
 def welcome(ctx: typer.Context) -> None:
@@ -23,7 +23,7 @@ def welcome(ctx: typer.Context) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, min_width=max(len(step.command) for step in steps))
-    table.add_column()
+    table.add_column(overflow="fold")
     for step in steps:
         mark = "✓" if step.done else "→" if step is following else " "
         style = "dim" if step.done else "bold" if step is following else ""
@@ -31,7 +31,7 @@ def welcome(ctx: typer.Context) -> None:
     state.out.print(table)
     if waiting := names_in(state.home.runs):
         line = f"\nin progress or interrupted: {', '.join(waiting[-4:])} (smart runs list)"
-        state.out.print(visible(line), markup=False, highlight=False, soft_wrap=True)
+        print_line(state.out, line)
     if following is not None:
         state.out.print(f"\nnext: {following.command}", markup=False, highlight=False, soft_wrap=True)
     state.out.print("every command: smart --help   this machine: smart doctor", highlight=False, soft_wrap=True)

@@ -95,16 +95,17 @@ class ScoreTable:
         table.title = plain(f"{self.part or self.split} of {self.title}")
         table.caption = plain("\n".join(line for line in (self._counts(), *self.remarks) if line))
         table.add_column("checkpoint", overflow="fold")
-        table.add_column("method", overflow="fold", min_width=12)
+        table.add_column("method", overflow="fold")
         for name in ("λ", "drop", "seed"):
-            table.add_column(name, justify="right")
+            table.add_column(name, justify="right", no_wrap=True)
         for task in self.tasks:
             heading = plain(f"{task.name}\n{SHORT.get(task.metric, task.metric)}")
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("overall", justify="right", no_wrap=True)
         best = max((row.overall for row in self.rows if row.overall is not None and row.kind != "paper"), default=None)
         for row in self.rows:
-            cells = [row.checkpoint, row.method, lambda_text(row.lam) or ABSENT, number(row.dropout), number(row.seed)]
+            lam = lambda_text(row.lam).replace(",", "\n") or ABSENT
+            cells = [row.checkpoint, row.method, lam, number(row.dropout), number(row.seed)]
             cells += [three(score.value if score else None) for score in (row.scores.get(t.name) for t in self.tasks)]
             bold = row.overall is not None and row.overall == best and len(self.rows) > 1
             table.add_row(*map(plain, [*cells, three(row.overall)]), style="bold" if bold else None)
