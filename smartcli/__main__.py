@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+
 
 def main() -> None:
     """Run `smart` with the process's arguments and exit with its code."""
-    from smartcli.cli.app import run
+    try:
+        from smartcli.cli.app import run
 
-    run()
+        run()
+    except KeyboardInterrupt:
+        # Before the application's own handling of it is imported.
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from rich.console import Console
 from typer.core import TyperGroup
@@ -45,6 +46,8 @@ class FriendlyGroup(TyperGroup):
                 warnings.showwarning = _show_warning
             try:
                 code = super().main(words, prog_name, complete_var, False, windows_expand_args, **extra)
+                if sys.stdout is not None:
+                    sys.stdout.flush()
             except KeyboardInterrupt:
                 code = _say("stopped by Ctrl-C", 130)
             except TyperException as error:
@@ -54,7 +57,12 @@ class FriendlyGroup(TyperGroup):
                     traceback.print_exc()
                 code = _say(str(error) if isinstance(error, Stopped) else f"error: {error}", error.exit_code)
             except BrokenPipeError:
-                code = _close_stdout()
+                _discard(sys.stdout)
+                code = 1
+            except OSError as error:
+                if debug:
+                    traceback.print_exc()
+                code = _failed_to_say(error) if error.filename is None else _say(_unexpected(error), 1)
             except Exception as error:
                 if debug:
                     traceback.print_exc()
@@ -68,7 +76,10 @@ def _console() -> Console:
 
 def _say(message: str, code: int) -> int:
     style = "red" if message.startswith("error:") else None
-    _console().print(visible(message), style=style, markup=False, highlight=False, soft_wrap=True)
+    try:
+        _console().print(visible(message), style=style, markup=False, highlight=False, soft_wrap=True)
+    except OSError:
+        _discard(sys.stderr)
     return code
 
 
@@ -117,10 +128,17 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
         _console().print(visible(f"warning: {message}"), style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def _close_stdout() -> int:
-    """Point stdout at nothing, so that the interpreter's last flush does not fail (`smart … | head`)."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
+def _failed_to_say(error: OSError) -> int:
+    """Return the exit code where stdout or stderr takes no more, as on a full disk; say so where it can be heard."""
+    code = _say(f"error: could not write the output: {error.strerror or error}; make room for it and run it again", 1)
+    _discard(sys.stdout)
+    return code
+
+
+def _discard(stream: TextIO) -> None:
+    """Point stdout or stderr at nothing, so that the interpreter's last flush does not fail (`smart … | head`)."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:

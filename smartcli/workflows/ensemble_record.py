@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from smartcli import __version__
+from smartcli.atomic import DISK
 from smartcli.data.predictions import Predictions, write_predictions
 from smartcli.metrics import overall, score_tasks
 from smartcli.registry.checkpoint import PREDICTIONS, Checkpoint
@@ -70,9 +71,9 @@ def _versions() -> dict[str, str]:
 
 def fill_folder(folder: Path, meta: dict[str, Any], combined: Predictions) -> None:
     """Write the files of an ensemble but its manifest."""
-    (folder / META).write_bytes(canonical_json(meta))
-    (folder / PREDICTIONS).write_bytes(write_predictions(combined))
-    (folder / "README.md").write_text(_card(meta), encoding="utf-8")
+    DISK.write(folder / META, canonical_json(meta))
+    DISK.write(folder / PREDICTIONS, write_predictions(combined))
+    DISK.write(folder / "README.md", _card(meta).encode())
 
 
 def _card(meta: dict[str, Any]) -> str:

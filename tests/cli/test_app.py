@@ -171,6 +171,34 @@ def test_a_closed_pipe_is_no_error_message(tmp_path: Path) -> None:
     assert "error" not in done.stderr
 
 
+def test_ctrl_c_while_the_program_starts_shows_no_traceback() -> None:
+    code = (
+        "import builtins, signal\nfrom smartcli.__main__ import main\nreal = builtins.__import__\n"
+        "def slow(name, *rest):\n    if name == 'typer': signal.raise_signal(signal.SIGINT)\n"
+        "    return real(name, *rest)\n"
+        "builtins.__import__ = slow\nmain()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full")
+@pytest.mark.parametrize(
+    ("where", "code", "said"),
+    [
+        ("> /dev/full", 1, "error: could not write the output: No space left on device"),
+        ("2> /dev/full", 0, ""),
+        (">&-", 0, ""),
+        ("> /dev/full 2> /dev/full", 1, ""),
+    ],
+)
+def test_output_onto_a_full_disk_ends_with_a_message_and_a_code(where: str, code: int, said: str) -> None:
+    command = f"{sys.executable} -m smartcli checkpoints list --json {where}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == code
+    assert done.stderr.startswith(said) if said else done.stderr == ""
+
+
 def test_help_is_the_same_where_only_named_commands_are_built() -> None:
     whole, slim = command_tree(), command_tree(lambda name: name == "evaluate")
     assert {n: c.help for n, c in whole.commands.items()} == {n: c.help for n, c in slim.commands.items()}

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import resource
 from pathlib import Path
 
 import pytest
 from forked import Ended, in_child
 from registry_fixtures import make_fill
+from training import Shop
 
 from smartcli.atomic import DISK, write_file
 from smartcli.home import Home
 from smartcli.registry.checkpoints import Registry
 from smartcli.registry.runs import Runs
+from smartcli.workflows.ensemble import ensemble
 
 
 def train(home: Home, name: str) -> None:
@@ -135,3 +138,18 @@ def test_a_home_below_missing_folders_is_made(tmp_path: Path) -> None:
     write_file(tmp_path / "a" / "b" / "c", "x")
     train(Home(tmp_path / "d" / "e"), "x")
     assert Registry(Home(tmp_path / "d" / "e")).names() == ["x"]
+
+
+def test_a_full_disk_under_an_ensemble_names_the_file_and_the_bytes(home: Home, tmp_path: Path) -> None:
+    shop = Shop.open(home, tmp_path)
+    for name in ("one", "two"):
+        shop.train(name, max_steps="1")
+
+    def work() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        ensemble(home, ["one", "two"], name="both")
+
+    ended = in_child(work)
+    assert ended.exit_code == 1, ended
+    assert re.search(r"checkpoints/both/\S+: File too large; [\d,]+ bytes needed", ended.error or ""), ended
+    assert Registry(home).names() == ["one", "two"]
