@@ -108,17 +108,23 @@ def forecast(job: Job, save: Save) -> Forecast:
     last: PhaseState | None = None
     for phase in phases:
         tokens = _walk(job, phase, {name: rows for name, (rows, _) in lengths.items()}, out)
+        before = out.seconds["steps"]
         last = _time_steps(job, phase, tokens, len(phases), out)
-        ends = math.ceil(phase.steps / _epoch_steps(job, phase))
-        out.seconds["dev scores"] += ends * _dev_seconds(job, phase.tasks, lengths)
-        saves += ends
-    saves += int(out.seconds["steps"] // SAVE_SECONDS)
+        an_epoch, a_step = _epoch_steps(job, phase), (out.seconds["steps"] - before) / phase.steps
+        out.seconds["dev scores"] += math.ceil(phase.steps / an_epoch) * _dev_seconds(job, phase.tasks, lengths)
+        saves += count_saves(phase.steps, an_epoch, job.settings.save_every, a_step)
     if last is not None:
         out.seconds["saves"] = saves * _save_seconds(last, save)
     out.memory = peak_memory() + out.creep
     if job.device.type == "cuda":
         out.device_memory = torch.cuda.max_memory_reserved(job.device)
     return out
+
+
+def count_saves(steps: int, an_epoch: int, every: int | None, seconds_a_step: float) -> int:
+    """Return the saves of a phase: at each epoch's end, every N steps, and where neither came for `SAVE_SECONDS`."""
+    at = {steps, *range(an_epoch, steps, an_epoch), *(range(every, steps, every) if every else ())}
+    return sum(max(1, math.ceil(gap * seconds_a_step / SAVE_SECONDS)) for gap in np.diff([0, *sorted(at)]))
 
 
 def _row_lengths(job: Job, split: Split) -> tuple[NDArray[np.int64], int]:

@@ -15,7 +15,7 @@ import pytest
 from training import Shop, save_small
 from typer.testing import Result
 
-from smartcli.engine.forecast import Forecast, forecast, spread_out
+from smartcli.engine.forecast import Forecast, count_saves, forecast, spread_out
 from smartcli.engine.phase import PhaseState
 from smartcli.home import Home
 from smartcli.workflows.dry_run import dry_run, duration
@@ -119,6 +119,21 @@ def test_nothing_is_left_behind_and_the_lines_are_complete(shop: Shop) -> None:
     assert all("tokens" in path.parts or path.name == "precision.json" for path in new), new
     assert list(lines)[-4:] == ["parameters", "memory", "time", "measured"]
     assert re.search(r"about [\d.]+ s: steps .+, dev scores .+, saves .+ more to start", lines["time"])
+
+
+@pytest.mark.parametrize(
+    ("steps", "an_epoch", "every", "seconds", "saves"),
+    [
+        (30, 10, None, 1.0, 3),  # three epochs
+        (25, 10, None, 1.0, 3),  # the last one is cut
+        (30, 10, 4, 1.0, 9),  # 4, 8, 10, 12, 16, 20, 24, 28, 30
+        (30, 10, None, 59.0, 3),  # an epoch takes less than the ten minutes
+        (30, 10, None, 61.0, 6),  # each epoch is saved once on its way
+        (30, 10, 5, 61.0, 6),
+    ],
+)
+def test_saves_by_hand(steps: int, an_epoch: int, every: int | None, seconds: float, saves: int) -> None:
+    assert count_saves(steps, an_epoch, every, seconds) == saves
 
 
 @pytest.mark.slow
