@@ -212,7 +212,8 @@ def _range(value: Any, kind: str, where: str) -> tuple[float, float] | None:
         isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in value
     )
     if not numbers or len(value) != 2 or value[0] >= value[1]:
-        raise UserError(f'{where}: a regression task needs "range = [lowest, highest]", found {value!r}')
+        found = "none" if value is None else repr(value)
+        raise UserError(f'{where}: a regression task needs "range = [lowest, highest]", found {found}')
     return (float(value[0]), float(value[1]))
 
 
