@@ -116,6 +116,13 @@ def _arrays(task: str, lists: _Lists) -> TaskPredictions:
     widths = {len(shares) for shares in lists.probabilities}
     if len(lists.labels) not in (0, n) or len(lists.probabilities) not in (0, n) or len(widths) > 1:
         raise ValueError(f'task "{task}": labels or probabilities stand in some rows only')
+    for name, values in (("label", lists.labels), ("prediction", lists.predictions)) if widths else ():
+        classes = min(widths)
+        wrong = next((value for value in values if not (value.is_integer() and 0 <= value < classes)), None)
+        if wrong is not None:
+            raise ValueError(
+                f'task "{task}": {name} {wrong:g} is none of the {classes} classes that have probabilities'
+            )
     return TaskPredictions(
         task=task,
         ids=lists.ids,

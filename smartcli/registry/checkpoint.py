@@ -149,7 +149,8 @@ def folder_problems(folder: Path, name: str | None = None) -> list[Problem]:
         for file in good:
             found += _file_problems(folder, file, manifest, own)
         if not found and set(ENCODER_FILES) <= set(good):
-            found += _caught(lambda: check_encoder(folder))
+            meta = parse_object(read_verified(folder, META, manifest, SMALL), META)
+            found += _caught(lambda: check_encoder(folder, meta))
     except Damaged as problem:
         found = [problem]
     except OSError as error:

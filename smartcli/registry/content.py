@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smartcli.errors import SmartCliError
 from smartcli.families.safetensors_header import ITEM_BYTES, TensorInfo, read_header
 from smartcli.registry.manifest import Damaged
+from smartcli.registry.meta import META
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,8 +49,8 @@ def check_finite(folder: Path, name: str) -> None:
                 raise Damaged(folder, name, f'tensor "{tensor}" holds values that are not finite numbers')
 
 
-def check_encoder(folder: Path) -> None:
-    """Raise Damaged where config.json, the weights and the tokenizer do not fit each other."""
+def check_encoder(folder: Path, meta: Mapping[str, Any]) -> None:
+    """Raise Damaged where config.json, the weights and the tokenizer do not fit each other, or not smart.json."""
     from smartcli.families.spec import read_spec
     from smartcli.families.tokenizer import SentenceTokenizer
     from smartcli.families.weights import open_weights
@@ -61,9 +62,20 @@ def check_encoder(folder: Path) -> None:
         file = weights
         open_weights(folder, spec)
         file = tokenizer
-        SentenceTokenizer.from_folder(folder, spec)
+        check_tokenizer(folder, SentenceTokenizer.from_folder(folder, spec).hash, meta)
     except SmartCliError as error:
         raise blame(folder, file, error) from None
+
+
+def check_tokenizer(folder: Path, found: str, meta: Mapping[str, Any]) -> None:
+    """Raise Damaged where a tokenizer's hash is not the one that smart.json names."""
+    expected = (meta.get("encoder") or {}).get("tokenizer", found)
+    if found != expected:
+        raise Damaged(
+            folder,
+            ENCODER_FILES[2],
+            f"not the tokenizer of the training: its hash is {found[:12]}, {META} says {str(expected)[:12]}",
+        )
 
 
 def blame(folder: Path, name: str, error: SmartCliError) -> Damaged:

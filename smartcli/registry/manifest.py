@@ -175,11 +175,10 @@ def open_plain(folder: Path, name: str) -> BinaryIO:
         if isinstance(error, FileNotFoundError) and not os.path.lexists(folder):
             raise
         raise Damaged(folder, name, f"it cannot be read: {error.strerror}") from None
-    file = os.fdopen(handle, "rb")
     if not stat.S_ISREG(os.fstat(handle).st_mode):
-        file.close()
+        os.close(handle)
         raise Damaged(folder, name, "expected a plain file")
-    return file
+    return os.fdopen(handle, "rb")
 
 
 def _read_small(folder: Path, name: str) -> bytes:

@@ -17,6 +17,7 @@ from smartcli.families.spec import read_spec
 from smartcli.families.tokenizer import SentenceTokenizer
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
+from smartcli.registry.content import check_tokenizer
 from smartcli.workflows.finish import predictions_of
 from smartcli.workflows.inputs import heads_of
 
@@ -45,6 +46,7 @@ class LoadedModel:
         self.tasks = heads_of(checkpoint)
         spec = read_spec(checkpoint.folder)
         self.tokenizer = SentenceTokenizer.from_folder(checkpoint.folder, spec)
+        check_tokenizer(checkpoint.folder, self.tokenizer.hash, checkpoint.meta)
         self.model: MultiTaskModel = build_model(checkpoint.folder, spec, self.tasks, settings)
         load_heads(
             self.model,

@@ -21,6 +21,7 @@ from smartcli.families.weights import open_weights
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.checkpoints import Registry
+from smartcli.registry.content import check_tokenizer
 from smartcli.tasks import Task, TaskTable
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def read_source(home: Home, settings: Settings, say: Say) -> Source:
             checkpoint.path(file)
         spec = read_spec(checkpoint.folder)
         tokenizer = SentenceTokenizer.from_folder(checkpoint.folder, spec)
+        check_tokenizer(checkpoint.folder, tokenizer.hash, checkpoint.meta)
         return Source(checkpoint.folder, spec, tokenizer, dict(checkpoint.meta["encoder"]), checkpoint)
     assert settings.encoder is not None
     files = find_encoder(settings.encoder, settings.revision, say=say)

@@ -71,6 +71,8 @@ def test_any_id_and_float_come_back_exactly(ids: list[str], value: float) -> Non
         ("task,id,label,prediction\nt,a,1,x\n", "line 2"),
         ("task,id,label,prediction\nt,a,1,1\nt,b,,1\n", "some rows only"),
         ('task,id,label,prediction\nt,"a,1,1\n', "not a predictions file"),
+        ("task,id,label,prediction,p0,p1\nt,a,1,99,0.5,0.5\n", 'task "t": prediction 99 is none of the 2 classes'),
+        ("task,id,label,prediction,p0,p1\nt,a,0.5,1,0.5,0.5\n", 'task "t": label 0.5 is none of the 2 classes'),
     ],
 )
 def test_anything_else_is_refused_with_its_line(content: str, says: str) -> None:

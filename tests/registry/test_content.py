@@ -14,6 +14,8 @@ from safetensors.numpy import load, save
 from tiny import make_tiny_encoder
 
 from smartcli.errors import SmartCliError
+from smartcli.families.spec import read_spec
+from smartcli.families.tokenizer import SentenceTokenizer
 from smartcli.home import Home
 from smartcli.registry.checkpoints import Registry
 from smartcli.registry.manifest import build_manifest, manifest_bytes
@@ -108,6 +110,22 @@ def test_altered_content_under_a_consistent_manifest_is_found_by_verify(
     problems = Registry(home).verify()
     assert [problem.file for problem in problems] == [file]
     assert reason in problems[0].reason
+
+
+def test_a_tokenizer_whose_words_have_changed_places_is_found_by_its_hash(home: Home, encoder: Path) -> None:
+    folder = commit(home, encoder)
+    about = {"tokenizer": SentenceTokenizer.from_folder(encoder, read_spec(encoder)).hash}
+    edit_json("smart.json", encoder=about)(folder)
+    reseal(folder)
+    assert Registry(home).verify() == []
+    content = json.loads((folder / "tokenizer.json").read_text())
+    words = content["model"]["vocab"]
+    words["film"], words["book"] = words["book"], words["film"]
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    reseal(folder)
+    (problem,) = Registry(home).verify()
+    assert problem.file == "tokenizer.json"
+    assert "not the tokenizer of the training" in problem.reason
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "heads.safetensors"])

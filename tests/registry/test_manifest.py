@@ -70,6 +70,7 @@ def home_of(made: Checkpoint) -> Home:
         (lambda f: (f / ".hidden").mkdir(), ".hidden"),
         (lambda f: swap_for_link(f / "README.md"), "README.md"),
         (lambda f: (f / "manifest.json").unlink(), "manifest.json"),
+        (lambda f: ((f / "manifest.json").unlink(), (f / "manifest.json").mkdir()), "manifest.json"),
         (lambda f: (f / "manifest.json").write_text("[" * 100_000), "manifest.json"),
         (lambda f: (f / "manifest.json").write_text('{"sha256": NaN}'), "manifest.json"),
         (lambda f: respace(f / "manifest.json"), "manifest.json"),
