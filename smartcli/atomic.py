@@ -37,6 +37,7 @@ __all__ = [
     "sync_tree",
     "temp_folder",
     "write_file",
+    "write_output",
 ]
 
 TEMP_PREFIX = ".tmp-"
@@ -62,6 +63,16 @@ def write_file(path: Path, content: bytes | str) -> None:
     finally:
         with contextlib.suppress(OSError):
             temp.unlink(missing_ok=True)
+
+
+def write_output(path: Path, content: bytes | str) -> None:
+    """Write a file that the user named, like `write_file`; a link stays one, and a pipe or device is written into."""
+    if path.exists() and not path.is_file():
+        raw = content.encode("utf-8") if isinstance(content, str) else content
+        with explain_os_errors(path, "write", needed=len(raw)):
+            path.write_bytes(raw)
+    else:
+        write_file(Path(os.path.realpath(path)), content)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import threading
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from smartcli.atomic import (
     new_folder,
     refuse_symlinks,
     write_file,
+    write_output,
 )
 from smartcli.errors import SmartCliError, UserError
 
@@ -183,3 +185,25 @@ def test_links_and_special_files_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SmartCliError, match="pipe is a special file"):
         refuse_symlinks(tmp_path)
+
+
+def test_an_output_that_is_a_link_stays_one_and_a_pipe_is_written_into(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    write_output(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+    os.mkfifo(tmp_path / "pipe")
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
+    reader.start()
+    write_output(tmp_path / "pipe", "through")
+    reader.join()
+    assert read == ["through"]
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full")
+def test_an_output_that_is_a_full_device_names_path_and_bytes() -> None:
+    with pytest.raises(SmartCliError, match="could not write /dev/full: No space left on device; 3 bytes needed"):
+        write_output(Path("/dev/full"), "abc")

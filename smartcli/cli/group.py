@@ -117,6 +117,10 @@ def _below(name: str) -> str:
 
 
 def _unexpected(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        named = os.fsdecode(error.filename)
+        shown = named if len(named) <= 200 else f"{named[:100]} … {named[-60:]}"
+        return f"error: {shown}: {error.strerror or error}; check the path, and --home or $SMART_HOME"
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
         return f"error: out of memory ({what}); use a smaller --batch-size or --max-length"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smartcli.atomic import write_file
+from smartcli.atomic import write_output
 from smartcli.data.predictions import Predictions
 from smartcli.errors import SmartCliError, UserError, suggest
 from smartcli.home import Home
@@ -203,4 +203,4 @@ def check_csv(path: Path, *, as_json: bool) -> None:
 
 def write_csv(table: ScoreTable, path: Path, *, safe: bool) -> None:
     """Write the table to a CSV file, whole or not at all."""
-    write_file(path, table.to_csv(safe=safe))
+    write_output(path, table.to_csv(safe=safe))

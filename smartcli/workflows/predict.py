@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from smartcli.atomic import write_file
+from smartcli.atomic import write_output
 from smartcli.data.predictions import TaskPredictions
 from smartcli.ensemble import combine
 from smartcli.errors import UserError
@@ -60,7 +60,7 @@ def predict_file(
     content = render(inputs, found, output_format(None if target == STREAM else target, inputs), safe=safe)
     if target == STREAM:
         return Labelled(task.name, len(inputs), content)
-    write_file(target, content)
+    write_output(target, content)
     return Labelled(task.name, len(inputs), b"")
 
 

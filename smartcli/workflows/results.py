@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smartcli.atomic import write_file
+from smartcli.atomic import write_output
 from smartcli.errors import UserError
 from smartcli.report.compare import (
     Line,
@@ -148,4 +148,4 @@ def write_section(path: Path, results: Results) -> None:
         raise UserError(f"--output {path}: expected a Markdown file that can be read: {error}") from error
     pattern = re.compile(re.escape(begin) + r"\n.*?" + re.escape(end) + r"\n?", re.DOTALL)
     new = pattern.sub(lambda _: section, old, count=1) if pattern.search(old) else old.rstrip("\n") + "\n\n" + section
-    write_file(path, new)
+    write_output(path, new)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from smartcli.atomic import new_folder, write_file
+from smartcli.atomic import DISK, new_folder, write_file
 from smartcli.data.store import DataSet
 from smartcli.data.submission import COURSE_SPLITS, COURSE_TASKS, CourseTask, check_rows, submission_text
 from smartcli.errors import UserError, suggest
@@ -63,7 +63,7 @@ def _write(folder: Path, texts: dict[str, str]) -> None:
         return
     with new_folder(folder.absolute()) as temp:
         for file, text in texts.items():
-            (temp / file).write_text(text, encoding="utf-8", newline="\n")
+            DISK.write(temp / file, text.encode())
 
 
 def _check_tasks(checkpoint: Checkpoint, data_set: DataSet, splits: Sequence[str]) -> None:
