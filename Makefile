@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_HOME := .demo-home
 SMART := SMART_HOME='$(CURDIR)/$(DEMO_HOME)' $(BIN)/smart
 
-.PHONY: help demo test test-real test-faults test-wheel soak check bench pictures generate clean install
+.PHONY: help demo test test-real test-faults test-wheel soak check bench docs pictures generate clean install
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -59,5 +59,9 @@ bench: $(VENV)/.installed  ## Examples per second beside the usual loop
 pictures: demo  ## Write the pictures of the terminal in docs/pictures
 	$(BIN)/python scripts/pictures.py $(DEMO_HOME)
 
+docs: $(VENV)/.installed  ## Build the documentation into site/, strictly
+	@$(BIN)/python -c 'import material' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+
 clean:  ## Remove what make made
-	rm -rf $(VENV) $(DEMO_HOME) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_HOME) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

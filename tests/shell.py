@@ -16,6 +16,8 @@ from pathlib import Path
 
 from forked import Child
 
+import smartcli.workflows.train  # noqa: F401  brings torch, once for every fork
+
 SHIM = """
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
@@ -88,7 +90,7 @@ def _smart(client: socket.socket, files: list[int], arguments: list[str], folder
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(env)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")
+    sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
     sys.argv = ["smart", *arguments]
     code = 1
     try:

@@ -1,17 +1,23 @@
-"""Commands in the documentation exist with the options they use, links lead somewhere, the tutorial runs."""
+"""Commands in the documentation exist with the options they use, links lead somewhere, shell blocks run."""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
+from shell import run_script
+from tiny import make_tiny_encoder
 
 from smartcli.cli.app import command_tree
+from tests.data.files import write_course
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -59,18 +65,74 @@ def test_the_readme_names_the_make_targets_that_exist() -> None:
     assert set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE)) <= targets
 
 
-@pytest.mark.slow
-def test_the_tutorial_runs(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
-    script = "\n".join(block for language, block in BLOCK.findall(page) if language == "bash")
-    runner = tmp_path / "smart"
-    runner.write_text(f'#!/bin/sh\nexec {sys.executable} -m smartcli "$@"\n', encoding="utf-8")
-    runner.chmod(0o755)
-    (tmp_path / "pip").write_text("#!/bin/sh\n", encoding="utf-8")
-    (tmp_path / "pip").chmod(0o755)
-    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "SMART_HOME": str(tmp_path / "home")}
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], env=env, cwd=ROOT, capture_output=True, text=True, check=False
-    )
+def script_of(page: str, changes: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The page's `bash` blocks in order; pip does nothing, and `changes` replaces words, which must be there."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    script = "\n".join(block for language, block in BLOCK.findall(text) if language == "bash")
+    for old, new in changes.items():
+        assert old in script
+        script = script.replace(old, new)
+    return f"pip() {{ :; }}\n{script}"
+
+
+DEMO = "smart --quiet prepare demo\n"
+FIRST = DEMO + "smart --quiet finetune --schedule simultaneous --epochs 1 --rows 16 --name ckpt1\n"
+FEW = {"--epochs 2": "--epochs 1 --rows 16"}
+RUN: list[tuple[str, str, dict[str, str], str]] = [
+    ("tutorial.md", "", FEW, "probability"),
+    ("own-data.md", "", {" --encoder minilm": ""}, "A branch lies on the tracks."),
+    ("cs224n.md", "", {}, "submission/para-test-output.csv"),
+    ("settings.md", DEMO, {}, "parameters"),
+    ("resume.md", DEMO, {}, "run"),
+    ("sweep.md", DEMO, {}, "together"),
+    ("gpu.md", DEMO, {}, "memory"),
+    ("export.md", FIRST, {}, ""),
+]
+"""Page, what comes before it, what is made smaller, and a word that its commands print."""
+
+
+def test_every_page_with_shell_blocks_is_run() -> None:
+    with_blocks = {page.name for page in (ROOT / "docs").glob("*.md") if script_of(page.name).count("\n") > 1}
+    assert with_blocks == {page for page, *_ in RUN}
+
+
+@pytest.mark.parametrize(("page", "before", "changes", "word"), RUN, ids=[page for page, *_ in RUN])
+def test_a_pages_shell_blocks_run(page: str, before: str, changes: dict[str, str], word: str, tmp_path: Path) -> None:
+    write_course(tmp_path / "path" / "to" / "data")
+    env = {"SMART_HOME": str(tmp_path / "home"), "SMART_ENCODER": str(make_tiny_encoder(tmp_path / "tiny"))}
+    ran = run_script(before + script_of(page, changes), tmp_path, env)
+    assert ran.code == 0, ran.stderr
+    assert word in ran.stdout
+
+
+def test_the_site_and_its_first_page_lead_to_every_page() -> None:
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")}
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:\n")[1]
+    assert set(re.findall(r": (\S+\.md)$", nav, re.MULTILINE)) == pages
+    start = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert {target for target in LINK.findall(start) if target.endswith(".md")} == pages - {"index.md"}
+
+
+def test_the_site_builds_strictly_and_fetches_nothing_from_elsewhere(tmp_path: Path) -> None:
+    mkdocs = shutil.which("mkdocs", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if mkdocs is None:
+        pytest.skip("needs mkdocs-material: pip install '.[docs]', which `make docs` does")
+    command = [mkdocs, "build", "--config-file", str(ROOT / "mkdocs.yml"), "--site-dir", str(tmp_path)]
+    env = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "prediction" in done.stdout
+    assert "WARNING" not in done.stderr
+    tags = [
+        tag
+        for page in tmp_path.glob("*.html")
+        for tag in re.findall(r"<(?:script|link|img|iframe)\b[^>]*>", page.read_text())
+    ]
+    assert tags
+    assert not [tag for tag in tags if re.search(r"(?:src|href)=.?(?:https?:)?//", tag)]
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs_as_it_stands(tmp_path: Path) -> None:
+    ran = run_script(script_of("tutorial.md"), tmp_path, {"SMART_HOME": str(tmp_path / "home")})
+    assert ran.code == 0, ran.stderr
+    assert "probability" in ran.stdout

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import Result
 
+from smartcli.data.predictions import TaskPredictions
 from smartcli.home import Home
 from smartcli.registry.predictions_store import save_predictions
 from tests.hand_made import make_checkpoint, make_data, make_model, predict
 from tests.tiny import make_tiny_encoder
 
 Smart = Callable[..., Result]
+Change = Callable[[TaskPredictions], TaskPredictions]
 
 FILES = [f"{prefix}-{split}-output.csv" for prefix in ("para", "sst", "sts") for split in ("dev", "test")]
 DEV = {
@@ -91,15 +94,34 @@ def test_files_of_other_names_stay(home: Home, smart: Smart, tmp_path: Path) -> 
     assert (tmp_path / "sst-dev-output.csv").read_text() == DEV["sst"]
 
 
-def test_predictions_for_other_rows_are_refused(home: Home, smart: Smart, tmp_path: Path) -> None:
+def other_id(found: TaskPredictions) -> TaskPredictions:
+    return replace(found, ids=[*found.ids[:2], "another", *found.ids[3:]])
+
+
+def one_fewer(found: TaskPredictions) -> TaskPredictions:
+    return replace(found, ids=found.ids[:3], predictions=found.predictions[:3])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            other_id,
+            'sts, test: row 3 of the data is "sts-test-2", but its prediction is for "another"; nothing written',
+        ),
+        (one_fewer, "sts, test: 3 predictions for 4 rows of the data; nothing written"),
+    ],
+)
+def test_predictions_for_other_rows_or_for_fewer_are_refused(
+    home: Home, smart: Smart, tmp_path: Path, change: Change, message: str
+) -> None:
     data = make_data(home, test_labels=False)
     checkpoint = make_checkpoint(home, "ckpt1", data)
     found = predict(data, "test")
-    found["sts"].ids[2] = "another"
-    save_predictions(home, checkpoint, data.fingerprint, "test", found)
+    save_predictions(home, checkpoint, data.fingerprint, "test", {**found, "sts": change(found["sts"])})
     result = smart("predict", "ckpt1", "--submission", tmp_path / "sub")
-    assert result.exit_code != 0
-    assert 'sts, test: row 3 of the data is "sts-test-2", but its prediction is for "another"' in result.stderr
+    assert result.exit_code == 1
+    assert message in result.stderr
     assert not (tmp_path / "sub").exists()
 
 
