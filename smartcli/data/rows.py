@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,11 @@ from smartcli.atomic import FILE_MODE, explain_os_errors
 from smartcli.errors import SmartCliError
 
 BATCH_ROWS = 16_384
+LETTERS = 1 << 22
+"""Letters after which a batch ends all the same, so that long texts do not add up in memory."""
+_SLICE = 64
 
+T = TypeVar("T")
 Row = tuple[str, tuple[str, ...], float | None]
 """Id, one or two texts, label (a class number or a score; None in a split without labels)."""
 
@@ -79,9 +83,9 @@ class SplitRows:
         return [str(value) for value in self.ids.to_pylist()]
 
     def batches(self, side: int, size: int = BATCH_ROWS) -> Iterator[list[str]]:
-        """Yield the texts of one side in order, at most `size` at a time."""
-        for start in range(0, len(self), size):
-            yield self.texts[side].slice(start, size).to_pylist()
+        """Yield the texts of one side in order, at most `size` at a time, and fewer where they are long."""
+        slices = (self.texts[side].slice(start, _SLICE).to_pylist() for start in range(0, len(self), _SLICE))
+        return _in_batches((text for part in slices for text in part), len, size)
 
 
 def write_rows(path: Path, rows: Iterable[Row], sides: int, labelled: bool) -> SplitSummary:
@@ -96,7 +100,7 @@ def write_rows(path: Path, rows: Iterable[Row], sides: int, labelled: bool) -> S
         sink = pa.OSFile(str(path), "wb")
         try:
             writer = pa.ipc.new_file(sink, schema)
-            for batch in _in_batches(rows):
+            for batch in _in_batches(rows, lambda row: sum(map(len, row[1])), BATCH_ROWS):
                 digest.update(hash_form(batch))
                 record = _record(batch, schema, sides, labelled)
                 needed += record.nbytes
@@ -120,13 +124,15 @@ def _record(batch: list[Row], schema: pa.Schema, sides: int, labelled: bool) -> 
     return pa.record_batch(arrays, schema=schema)
 
 
-def _in_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    batch: list[Row] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == BATCH_ROWS:
+def _in_batches(items: Iterable[T], letters: Callable[[T], int], size: int) -> Iterator[list[T]]:
+    batch: list[T] = []
+    held = 0
+    for item in items:
+        batch.append(item)
+        held += letters(item)
+        if len(batch) == size or held >= LETTERS:
             yield batch
-            batch = []
+            batch, held = [], 0
     if batch:
         yield batch
 

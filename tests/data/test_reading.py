@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from smartcli.data.cs224n import read_course, subset_title
 from smartcli.data.leaks import count_leaks
 from smartcli.data.reading import Reading
-from smartcli.data.rows import write_rows
+from smartcli.data.rows import open_rows, write_rows
 from smartcli.data.saving import RowSink
 from smartcli.errors import UserError
 from tests.data.files import QQP, SST, STS, write_course
@@ -162,6 +163,18 @@ def test_the_hash_of_rows_does_not_depend_on_batches(tmp_path: Path, monkeypatch
     monkeypatch.setattr("smartcli.data.rows.BATCH_ROWS", 7)
     many = write_rows(tmp_path / "b", rows, 2, True)
     assert (one.rows_hash, one.rows) == (many.rows_hash, 50)
+
+
+def test_long_texts_are_written_and_read_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [(str(i), ("x" * 40, "y"), None) for i in range(9)]
+    one = write_rows(tmp_path / "a", rows, 2, False)
+    monkeypatch.setattr("smartcli.data.rows.LETTERS", 100)
+    few = write_rows(tmp_path / "b", rows, 2, False)
+    assert pa.ipc.open_file(str(tmp_path / "b")).num_record_batches == 3
+    assert few.rows_hash == one.rows_hash
+    found = list(open_rows(tmp_path / "b", few, "").batches(0))
+    assert [len(batch) for batch in found] == [3, 3, 3]
+    assert [text for batch in found for text in batch] == [row[1][0] for row in rows]
 
 
 def test_a_part_of_the_course_s_rows_is_named_as_such() -> None:

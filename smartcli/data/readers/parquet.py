@@ -9,7 +9,8 @@ from smartcli.data.readers.columns import Wanted
 from smartcli.data.readers.problems import Problems
 from smartcli.errors import UserError
 
-BATCH_ROWS = 8_192
+BATCH_ROWS = 64
+"""Rows held at once: a small file may say a long text once and repeat it in every row."""
 
 Cell = str | int | float | bool | None
 

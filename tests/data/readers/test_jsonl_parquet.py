@@ -21,6 +21,21 @@ def read(path: Path, needed: tuple[str, ...] = ("id", "text"), optional: tuple[s
     return rows
 
 
+def test_a_small_parquet_file_does_not_unfold_into_much_memory(tmp_path: Path) -> None:
+    """A dictionary holds one long text, which every row names."""
+    count, long = 300, "x" * (1 << 20)
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * count, pa.int32()), pa.array([long]))
+    table = pa.table({"id": range(count), "text": texts})
+    pq.write_table(table, tmp_path / "t.parquet", store_schema=False)
+    before, seen, most = pa.total_allocated_bytes(), 0, 0
+    with open_table(tmp_path / "t.parquet", ("id", "text"), problems=Problems()) as opened:
+        for _ in opened.rows:
+            seen += 1
+            most = max(most, pa.total_allocated_bytes() - before)
+    assert seen == count
+    assert most < 128 << 20
+
+
 def lines(folder: Path, *objects: object) -> Path:
     path = folder / "t.jsonl"
     content = b"".join((o if isinstance(o, bytes) else json.dumps(o).encode()) + b"\n" for o in objects)
