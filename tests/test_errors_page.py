@@ -88,7 +88,8 @@ def add_checkpoints(smart: Callable[..., Result], home: Home) -> None:
     data = open_data(home, "good")
     for name in ("first", "second"):
         make_checkpoint(home, name, data)
-    assert smart("ensemble", "first", "second", "--name", "both").exit_code == 0
+    combined = smart("ensemble", "first", "second", "--name", "both")
+    assert combined.exit_code == 0, combined.stderr
     shutil.copytree(home.checkpoints / "first", "cut")
     Path("cut", "smart.json").write_text("{")
 
