@@ -79,8 +79,8 @@ def count_duplicates(rows: SplitRows) -> int:
     return len(rows) - len(np.unique(text_keys(rows)))
 
 
-def find_conflicts(splits: dict[str, SplitRows]) -> Conflicts:
-    """Find equal texts with different labels, within and across the labelled splits."""
+def find_conflicts(task: Task, splits: dict[str, SplitRows]) -> Conflicts:
+    """Find equal texts with different labels, within and across the labelled splits; classes go by their names."""
     labelled = {split: rows for split, rows in splits.items() if rows.labels is not None}
     if not labelled:
         return Conflicts()
@@ -95,14 +95,15 @@ def find_conflicts(splits: dict[str, SplitRows]) -> Conflicts:
     examples = []
     for group in clashing[:EXAMPLES]:
         first, last = places[order[starts[group]]], places[order[ends[group] - 1]]
-        examples.append(" and ".join(_named(labelled[split], split, row) for split, row in (first, last)))
+        examples.append(" and ".join(_named(task, labelled[split], split, row) for split, row in (first, last)))
     count = int((ends[clashing] - starts[clashing]).sum())
     return Conflicts(len(clashing), count, tuple(examples))
 
 
-def _named(rows: SplitRows, split: str, row: int) -> str:
+def _named(task: Task, rows: SplitRows, split: str, row: int) -> str:
     assert rows.labels is not None
-    return f"{split} {rows.id(row)} (label {rows.labels[row]:g})"
+    label = rows.labels[row]
+    return f"{split} {rows.id(row)} (label {task.labels[int(label)] if task.labels else f'{label:g}'})"
 
 
 def findings_on_balance(task: Task, split: str, found: dict[str, Any] | None) -> list[str]:

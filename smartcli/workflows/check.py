@@ -134,7 +134,7 @@ def _check_task(task: Task, sink: RowSink, found: FoundTokenizer, limit: int, fi
         findings += _findings(task, check, limit, bool(found.tokenizer))
     if in_dev:
         findings.append(f'task "{task.name}", test: the text of {in_dev:,} rows stands in dev too')
-    conflicts = find_conflicts(rows)
+    conflicts = find_conflicts(task, rows)
     if conflicts.texts:
         findings.append(
             f'task "{task.name}": {conflicts.texts:,} texts stand with different labels ({conflicts.rows:,} rows), '

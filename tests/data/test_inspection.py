@@ -60,8 +60,11 @@ def test_duplicates_and_conflicts_are_counted_within_and_across_splits(tmp_path:
     train = rows(tmp_path, "train", ("x", 0), ("x", 0), ("y", 1), ("z", 1), ("x", 0))
     dev = rows(tmp_path, "dev", ("y", 2), ("z", 1))
     assert (count_duplicates(train), count_duplicates(dev)) == (2, 0)
-    found = find_conflicts({"train": train, "dev": dev})
+    found = find_conflicts(MOOD, {"train": train, "dev": dev})
     assert (found.texts, found.rows) == (1, 2)
-    assert found.examples == ("train train2 (label 1) and dev dev0 (label 2)",)
-    assert find_conflicts({"train": train}).texts == 0
-    assert find_conflicts({}).texts == 0
+    assert found.examples == ("train train2 (label fair) and dev dev0 (label good)",)
+    assert find_conflicts(SCORE, {"train": train, "dev": dev}).examples == (
+        "train train2 (label 1) and dev dev0 (label 2)",
+    )
+    assert find_conflicts(MOOD, {"train": train}).texts == 0
+    assert find_conflicts(MOOD, {}).texts == 0
