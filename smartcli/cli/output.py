@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from smartcli.visible import visible
+from smartcli.visible import visible, visible_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +22,7 @@ def print_json(value: object) -> None:
     """Print JSON on stdout."""
     import json
 
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    typer.echo(visible_json(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def size_text(size: int) -> str:

@@ -12,6 +12,7 @@ import typer
 from smartcli.cli import complete
 from smartcli.cli.state import CliState, state_of
 from smartcli.errors import UserError
+from smartcli.visible import visible
 
 _ROWS, _COURSE = "New rows", "Course submission"
 
@@ -116,10 +117,19 @@ def predict(
         state.home, checkpoint, task, source, target or STREAM, sys.stdin.buffer, safe=safe_csv, say=state.say
     )
     if done.content:
-        sys.stdout.buffer.write(done.content)
-        sys.stdout.buffer.flush()
+        print_content(done.content)
     else:
         state.say(f"wrote {done.rows:,} rows to {target}")
+
+
+def print_content(content: bytes) -> None:
+    """Write labelled rows to stdout as they are; on a terminal control characters in them show as text."""
+    if sys.stdout.isatty():
+        text = content.decode("utf-8", "replace")
+        sys.stdout.write("\t".join(visible(part) for part in text.split("\t")))
+    else:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
 
 
 def _refuse(given: Mapping[str, object], reason: str) -> None:

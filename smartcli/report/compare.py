@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from smartcli.report.style import short
+from smartcli.visible import markdown
 
 ABSENT = "–"
 
@@ -111,9 +112,9 @@ def plain_table(lines: Sequence[Line], scores: Sequence[str]) -> tuple[list[str]
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table; a bar in a cell is escaped."""
-    out = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    out += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    """Return a Markdown table; marks in a cell are escaped."""
+    out = ["| " + " | ".join(map(markdown, header)) + " |", "|" + "---|" * len(header)]
+    out += ["| " + " | ".join(map(markdown, row)) + " |" for row in rows]
     return "\n".join(out)
 
 

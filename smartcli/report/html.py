@@ -14,6 +14,7 @@ from importlib import resources
 
 from smartcli.report.errors import WorstRow
 from smartcli.report.style import Drawn
+from smartcli.visible import visible
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def render_page(page: Page) -> str:
         undefined=StrictUndefined,
         loader=DictLoader({"page": _part("page.html.j2")}),
         trim_blocks=True,
+        finalize=_shown,
     )
     return environment.get_template("page").render(
         page=page,
@@ -110,6 +112,11 @@ def render_page(page: Page) -> str:
         js_hash=_hash(js),
         base64=lambda raw: base64.b64encode(raw).decode("ascii"),
     )
+
+
+def _shown(value: object) -> object:
+    """Return text of ours or of data with its control characters spelt out; Markup is our own and stays."""
+    return visible(value) if type(value) is str else value
 
 
 def _part(name: str) -> str:

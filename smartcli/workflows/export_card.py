@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from smartcli.tasks import Task
+from smartcli.visible import code_span, markdown
 
 _HF = """```python
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -55,8 +56,9 @@ def output_words(task: Task, *, single_logit: bool) -> str:
         low, high = task.range
         return f"one output: the score, from {low:g} to {high:g} in the training data"
     if single_logit:
-        return f"one output: its sigmoid is the probability of `{task.labels[1]}`"
-    return f"{task.classes} outputs, one a class ({', '.join(task.labels)}): their softmax is the probabilities"
+        return f"one output: its sigmoid is the probability of {code_span(task.labels[1])}"
+    labels = ", ".join(map(markdown, task.labels))
+    return f"{task.classes} outputs, one a class ({labels}): their softmax is the probabilities"
 
 
 def export_card(meta: Mapping[str, Any], task: Task, file_format: str, *, types: bool) -> str:

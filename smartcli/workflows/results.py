@@ -21,6 +21,7 @@ from smartcli.report.compare import (
     to_json,
 )
 from smartcli.report.history import score_of
+from smartcli.visible import markdown as shown
 from smartcli.workflows.cells import Finished
 
 if TYPE_CHECKING:
@@ -124,10 +125,10 @@ def notes_of(data_set: DataSet, finished: Sequence[Finished]) -> list[str]:
 
 def markdown(results: Results, beside: Path | None = None) -> str:
     """Return the section as Markdown; pictures are linked relative to the folder `beside`."""
-    parts = [f"## {results.title}", "; ".join(results.facts) + ".", *results.notes]
+    parts = [f"## {shown(results.title)}", "; ".join(map(shown, results.facts)) + ".", *map(shown, results.notes)]
     parts.append(markdown_table(*results.table()))
     if results.verdicts:
-        parts.append("\n".join(f"- {verdict.text()}" for verdict in results.verdicts))
+        parts.append("\n".join(f"- {shown(verdict.text())}" for verdict in results.verdicts))
     for picture in results.pictures:
         if picture.suffix == ".png":
             at = picture.relative_to(beside) if beside and picture.is_relative_to(beside) else picture

@@ -15,12 +15,18 @@ from typer.testing import Result
 
 from smartcli.cli.cells_output import print_results
 from smartcli.cli.cells_view import CellsView
+from smartcli.cli.predict import print_content
 from smartcli.cli.state import CliState
 from smartcli.cli.training import print_rows
 from smartcli.home import Home
 from smartcli.registry.checkpoints import Registry
+from smartcli.report.compare import Line
+from smartcli.tasks import parse_task
+from smartcli.visible import code_span
+from smartcli.workflows.card import model_card
 from smartcli.workflows.cells import Cell, Planned
-from smartcli.workflows.results import Results
+from smartcli.workflows.export_card import export_card
+from smartcli.workflows.results import Results, markdown
 
 Smart = Callable[..., Result]
 NASTY = "<script>alert(1)</script> [red]x[/red] \x1b[31mred \u202eback"
@@ -96,6 +102,36 @@ def test_commands_about_checkpoints_print_no_escape_sequence(smart: Smart, home:
         result = smart(*words)
         assert not any(mark in result.stdout + result.stderr for mark in "\x1b\u202e"), words
         assert "[red]x[/red]" in result.stdout + result.stderr or words[0] != "show"
+
+
+def test_cards_and_results_files_hold_no_markup_of_others(home: Home) -> None:
+    scores = {"mood": {"accuracy": 0.5, "n": 2}, "overall": 0.5}
+    meta = {
+        "name": "one", "kind": "finetune", "method": NASTY, "settings": {"max_length": 9, "pair_mode": "concat"},
+        "data": {"name": NASTY, "fingerprint": "f" * 64}, "encoder": {"id": NASTY}, "metrics": scores,
+        "best_epoch": 1, "command": ["smart", NASTY],
+    }  # fmt: skip
+    task = parse_task(
+        {"name": "mood", "kind": "classification", "text": ["s"], "label": "y", "labels": ["a", NASTY]}, ""
+    )
+    line = Line("id", NASTY, {}, {})
+    results = Results(id="x", title=NASTY, scores=("mood",), lines=(line,), facts=(NASTY,), notes=(NASTY,))
+    for page in (model_card(meta), export_card(meta, task, "hf", types=False), markdown(results)):
+        assert r"\<script\>alert(1)\</script\> \[red\]x" in page
+        assert not {"\x1b", "\u202e"} & set(page)
+        assert "<script>" not in page.replace(code_span("smart '" + NASTY + "'"), "")
+
+
+def test_labelled_rows_on_a_terminal_show_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = Terminal()
+    monkeypatch.setattr("sys.stdout", out)
+    print_content(f"s\tprediction\n{NASTY}\t1\n".encode())
+    assert out.getvalue() == f"s\tprediction\n{SHOWN}\t1\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_everything_that_a_command_writes_is_private_under_an_open_umask(smart: Smart, home: Home) -> None:

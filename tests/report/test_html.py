@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,12 @@ def test_text_of_the_data_is_shown_and_never_markup():
     assert [tag for tag, _ in found].count("img") == 1
     assert not [name for _, attributes in found for name in attributes if name.startswith("on")]
     assert "&lt;script&gt;window.hacked" in page
+
+
+def test_escape_sequences_and_turned_text_are_spelt_out() -> None:
+    page = render_page(replace(make_page(), subtitle="a \x1b[31m \u202e b", notes=("\x9b1m",)))
+    assert "a \\x1b[31m \\u202e b" in page
+    assert not {"\x1b", "\x9b", "\u202e"} & set(page)
 
 
 def test_the_page_names_no_address_outside_itself():
