@@ -102,8 +102,31 @@ def facts_of(data_set: DataSet, finished: Sequence[Finished], seeds: Sequence[in
         f"encoder: {finished[-1].meta['encoder']['id']}",
         f"{word}: {', '.join(str(seed) for seed in seeds)}"
         + ("" if len(seeds) == 1 else " (mean ± standard deviation)"),
+        *_training_facts(finished),
         f"date: {date.today().isoformat()}",
     ]
+
+
+def _training_facts(finished: Sequence[Finished]) -> list[str]:
+    """Return what all trainings share of learning rate, epochs, number format and choice of the checkpoint."""
+    metas = [one.meta for one in finished if one.planned.command == "finetune"]
+
+    def shared(part: str, key: str) -> Any:
+        values = [meta[part].get(key) for meta in metas]
+        return values[0] if all(value == values[0] for value in values) else None
+
+    lr, keep = shared("settings", "lr"), shared("settings", "keep")
+    out = [] if lr is None else [f"lr: {lr:g}"]
+    epochs = [meta["settings"]["epochs"] for meta in metas]
+    tables = [value if isinstance(value, dict) else {"default": value} for value in epochs]
+    usual = {table["default"] for table in tables}
+    others = sorted({f"{task} {n}" for table in tables for task, n in table.items() if task != "default"})
+    if len(usual) == 1:
+        out.append(f"epochs: {usual.pop()}" + (f" ({', '.join(others)} where sequential)" if others else ""))
+    precision = shared("machine", "precision")
+    out += [] if precision is None else [f"precision: {precision}"]
+    chosen = {"best": "each row's best epoch by dev overall", "last": "each row's last epoch"}
+    return [*out, f"checkpoint: {chosen[keep]}"] if keep in chosen else out
 
 
 def notes_of(data_set: DataSet, finished: Sequence[Finished]) -> list[str]:
