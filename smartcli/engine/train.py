@@ -5,7 +5,6 @@ It knows neither terminal nor registry: batches come in, records and snapshots g
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -24,6 +23,7 @@ from smartcli.engine.model import MultiTaskModel
 from smartcli.engine.phase import PhaseState, load_model
 from smartcli.engine.phases import Phase, plan
 from smartcli.engine.predict import Outputs, Reader
+from smartcli.engine.records import step_record
 from smartcli.engine.schedule import steps
 from smartcli.engine.scoring import DevScores, ScoreTask, score_dev
 from smartcli.engine.state import Position, Snapshot
@@ -187,31 +187,8 @@ class Trainer:
         for pair, cosine in outcome.cosines.items():
             entry = at.conflicts.setdefault(pair, [0, 0.0, 0])
             at.conflicts[pair] = [entry[0] + (cosine < 0), entry[1] + cosine, entry[2] + 1]
-        record = self._step_record(prepared, outcome, phase)
+        record = step_record(prepared, outcome, phase.key if len(self.phases) > 1 else None, at, self._seconds())
         (self.callbacks.record if logged else self.callbacks.tick)(record)
-
-    def _step_record(self, prepared: Prepared, outcome: Outcome, phase: Phase) -> dict[str, Any]:
-        at = self.position
-        record: dict[str, Any] = {"event": "step", "step": at.total, "epoch": prepared.step.epoch}
-        if len(self.phases) > 1:
-            record["phase"] = phase.key
-        record |= {"seconds": self._seconds(), "examples": at.examples, "tokens": at.tokens, "lr": outcome.lr}
-        record["loss"] = _finite(outcome.loss)
-        record["r_s"] = _finite(outcome.r_s)
-        if outcome.r_s_zero:
-            record["r_s_zero"] = _finite(outcome.r_s_zero)
-        if outcome.ascent_cosine is not None:
-            record["ascent_cosine"] = outcome.ascent_cosine
-        if outcome.bregman:
-            record["bregman"] = _finite(outcome.bregman)
-        if outcome.cosines:
-            record["cosine"] = outcome.cosines
-        record["grad_norm"] = outcome.grad_norm if math.isfinite(outcome.grad_norm) else None
-        if at.bad_steps:
-            record["bad_steps"] = at.bad_steps
-        if at.skipped_penalties:
-            record["skipped_penalties"] = at.skipped_penalties
-        return record
 
     def _bad_step(self, prepared: Prepared, outcome: Outcome, state: PhaseState, before: dict[str, Tensor]) -> None:
         at, ids = self.position, []
@@ -299,7 +276,3 @@ class Trainer:
 
     def _seconds(self) -> float:
         return round(time.perf_counter() - self.started, 3)
-
-
-def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {task: value if math.isfinite(value) else None for task, value in values.items()}
