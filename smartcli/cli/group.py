@@ -22,6 +22,7 @@ from smartcli.cli.arguments import rewrite
 from smartcli.errors import SmartCliError, Stopped
 from smartcli.visible import visible
 
+_NO_MEMORY = ("DefaultCPUAllocator", "failed to map segment")
 _NO_COMMAND = re.compile(r"No such command '([\w-]+)'")
 
 
@@ -122,8 +123,12 @@ def _unexpected(error: Exception) -> str:
         shown = named if len(named) <= 200 else f"{named[:100]} … {named[-60:]}"
         return f"error: {shown}: {error.strerror or error}; check the path, and --home or $SMART_HOME"
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
-        return f"error: out of memory ({what}); use a smaller --batch-size or --max-length"
+    # The last is what the loader says of a library that there is no room for.
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+        return (
+            f"error: out of memory ({what}); free memory and run it again, a training with a lower --batch-size or "
+            "--max-length, predict with fewer rows"
+        )
     return f"error: unexpected {what}; run the same command with --debug to see where it comes from"
 
 

@@ -75,6 +75,7 @@ CODES: list[tuple[BaseException, int, str]] = [
     (typer.Exit(3), 3, ""),
     (ValueError("x [bold] y"), 1, "error: unexpected ValueError: x [bold] y; run the same command with --debug"),
     (MemoryError(), 1, "error: out of memory"),
+    (ImportError("x.so: failed to map segment from shared object"), 1, "error: out of memory"),
     (OSError(36, "File name too long", "x" * 500), 1, f"error: {'x' * 100} … {'x' * 60}: File name too long; check"),
 ]
 

@@ -148,6 +148,19 @@ def test_out_of_memory_names_the_step_its_size_and_what_to_lower(
         Heard().run()
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("could not create a primitive")])
+def test_out_of_memory_while_dev_is_scored_names_the_batch_and_what_to_lower(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(parts: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("smartcli.engine.predict.pack", fail)
+    said = r'out of memory while predicting task "mood", in a batch of \d+ rows .*--resume.*--max-length'
+    with pytest.raises(SmartCliError, match=said):
+        Heard().run()
+
+
 def test_another_error_is_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Updater, prepared: Any, *, probe: bool, check: bool) -> None:
         raise RuntimeError("shapes do not fit")

@@ -57,10 +57,10 @@ def check_whole(home: Home) -> None:
 
 
 def nothing_left(home: Home) -> list[str]:
-    """Names besides the checkpoint, empty folders, lock files, and the pid of a dead owner, which nobody heeds."""
+    """Names besides the checkpoint, empty folders, lock files, and pids of dead owners, which nobody heeds."""
     with Registry(home).claim("next"):
         pass
-    kept = {"checkpoints", "locks", "runs", "x", "x.lock", "next.lock", ".registry.lock", ".registry.pid"}
+    kept = {"checkpoints", "locks", "runs", "x", "x.lock", "x.pid", "next.lock", ".registry.lock", ".registry.pid"}
     parts = [*home.root.iterdir(), *home.checkpoints.iterdir(), *home.runs.iterdir(), *home.locks.iterdir()]
     return [path.name for path in parts if path.name not in kept]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from smartcli.data.readers.problems import shorten
 from smartcli.errors import UserError, suggest
+from smartcli.visible import visible
 
 INDEX = re.compile(r"\s*(\d+(\.\d+)?)?\s*", re.ASCII)
 """A column without a name or named by a bare number is an index and may repeat."""
@@ -28,7 +29,8 @@ class Wanted:
         if missing:
             word = "column" if len(missing) == 1 else "columns"
             names = ", ".join(f'"{name}"' for name in missing)
-            raise UserError(f"{where}: missing {word} {names}; found {_listed(header)}{suggest(missing[0], header)}")
+            near = visible(suggest(missing[0], header))
+            raise UserError(f"{where}: missing {word} {names}; found {_listed(header)}{near}")
         repeated = [name for name, n in Counter(header).items() if n > 1]
         wrong = [name for name in repeated if not INDEX.fullmatch(name) or name in (*self.needed, *self.optional)]
         if wrong:

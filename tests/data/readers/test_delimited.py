@@ -62,6 +62,7 @@ def test_cells_are_text_exactly_as_they_stand(tmp_path: Path, content: str, rows
         ("\ufeff", r"t\.csv:1: the file is empty"),
         ("\n1,a\n", r"t\.csv:1: an empty line; expected the header"),
         ("id,txt\n1,a\n", r't\.csv:1: missing column "text"; found \'id\', \'txt\'; did you mean "txt"'),
+        ("id,\x1btext\n1,a\n", r't\.csv:1: missing column "text"; .*; did you mean "\\x1btext"'),
         ("id,text,text\n1,a,b\n", r"t\.csv:1: the column 'text' stands twice"),
         ("id,text,x,x\n1,a,b,c\n", r"t\.csv:1: the column 'x' stands twice"),
         ("id,text\n1,a\n2\n", r"t\.csv:3: expected 2 fields as in the header, found 1"),
