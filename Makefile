@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_HOME := .demo-home
 SMART := SMART_HOME='$(CURDIR)/$(DEMO_HOME)' $(BIN)/smart
 
-.PHONY: help demo test test-real test-faults test-wheel soak check bench docs pictures generate clean install
+.PHONY: help demo test test-docs test-real test-faults test-wheel soak check bench docs pictures generate clean install
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -30,6 +30,9 @@ demo: $(VENV)/.installed  ## Prepare, train, combine and score on the embedded c
 
 test: $(VENV)/.installed  ## Run the tests
 	$(BIN)/python -m pytest -q -n 2
+
+test-docs: $(VENV)/.installed  ## Run every page's shell blocks: minutes
+	$(BIN)/python -m pytest -q -m 'slow or not slow' tests/test_docs.py
 
 test-real: $(VENV)/.installed  ## Run the tests that read the folder $SMART_TEST_DATA
 	$(BIN)/python -m pytest -q -m real

@@ -175,7 +175,9 @@ def test_a_closed_pipe_is_no_error_message(tmp_path: Path) -> None:
 
 def test_ctrl_c_while_the_program_starts_shows_no_traceback() -> None:
     code = (
-        "import builtins, signal\nfrom smartcli.__main__ import main\nreal = builtins.__import__\n"
+        # A shell's background job starts with SIGINT ignored, and so would this.
+        "import builtins, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from smartcli.__main__ import main\nreal = builtins.__import__\n"
         "def slow(name, *rest):\n    if name == 'typer': signal.raise_signal(signal.SIGINT)\n"
         "    return real(name, *rest)\n"
         "builtins.__import__ = slow\nmain()\n"
