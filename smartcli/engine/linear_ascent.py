@@ -16,7 +16,7 @@ from torch.autograd import forward_ad
 
 from smartcli.config import Settings
 from smartcli.engine.dropout import Dropout
-from smartcli.engine.losses import divergence, mean
+from smartcli.engine.losses import divergence
 from smartcli.engine.model import MultiTaskModel
 from smartcli.engine.packing import PackedBatch
 from smartcli.tasks import Kind
@@ -73,15 +73,12 @@ class LinearGradient:
         return gradient
 
 
-def direction_cosine(a: Tensor, b: Tensor, sentence: Tensor, sentences: int, count: int | None = None) -> Tensor:
-    """Return the mean over sentences of the cosine between their rows of `a` and of `b` (T, E), a scalar.
-
-    With `count` it is these sentences' part in the mean over so many.
-    """
+def direction_cosine(a: Tensor, b: Tensor, sentence: Tensor, sentences: int) -> Tensor:
+    """Return the mean over sentences of the cosine between their rows of `a` and of `b` (T, E), a scalar."""
 
     def by_sentence(x: Tensor) -> Tensor:
         return x.new_zeros(sentences).index_add_(0, sentence, x.sum(dim=1))
 
     a, b = a.double(), b.double()
     lengths = by_sentence(a * a).sqrt() * by_sentence(b * b).sqrt()
-    return mean(by_sentence(a * b) / lengths.clamp_min(torch.finfo(lengths.dtype).tiny), count)
+    return (by_sentence(a * b) / lengths.clamp_min(torch.finfo(lengths.dtype).tiny)).mean()
