@@ -14,9 +14,8 @@ import re
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +23,13 @@ import torch
 
 from benchmarks.costs import measure
 from benchmarks.flops import gemm_peak, step_flops
+from benchmarks.runner import BATCH, WARM, make_runner, timed
 from benchmarks.usual import UsualLoop
 from smartcli.config import PerTask, Settings
 from smartcli.data.store import DataSet, open_data
 from smartcli.engine.allocator import keep_freed_memory, peak_memory
-from smartcli.engine.batches import Batcher
 from smartcli.engine.device import cpu_flags, cpu_name
-from smartcli.engine.phase import PhaseState
-from smartcli.engine.phases import Phase
-from smartcli.engine.schedule import steps
 from smartcli.home import Home, find_home
-from smartcli.workflows.inputs import read_inputs
 from smartcli.workflows.prepare import prepare
 
 RESULTS = Path(__file__).parent / "results"
@@ -53,36 +48,23 @@ def settings_for(encoder: str, lam: float) -> Settings:
     )
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Return the seconds that `work` takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 def compare(home: Home, data_set: DataSet, encoder: str, *, lam: float, bf16: bool, count: int) -> dict[str, Any]:
     """Time `count` steps of each loop, one of each in turn, and return the figures."""
     settings = settings_for(encoder, lam)
-    inputs = read_inputs(home, data_set, settings, print)
-    tasks = inputs.trained
-    sizes = {task.name: len(inputs.train[task.name]) for task in tasks}
-    batch_sizes = dict.fromkeys(sizes, 8)
-    device = torch.device("cpu")
-    state = PhaseState(inputs.model, Phase(tasks.names, 1, 10_000, 10_000), settings, device, bf16)
-    batcher = Batcher(inputs.train, inputs.reader.template, settings, settings.max_length, device)
-    usual = UsualLoop(inputs.source.folder, tasks, settings, bf16=bf16)
-    warm = 3
+    runner = make_runner(home, data_set, settings, bf16=bf16)
+    spec, tasks = runner.inputs.source.spec, runner.inputs.trained
+    usual = UsualLoop(runner.inputs.source.folder, tasks, settings, bf16=bf16)
     ours_times, usual_times, work = [], [], []
-    for step in islice(steps(0, sizes, batch_sizes, tasks.names, 1), count + warm):
-        rows = {name: data_set.rows(name, "train") for name in sizes}
-        texts = {n: [tuple(rows[n].text(s, int(r)) for s in range(rows[n].sides)) for r in step.rows[n]] for n in sizes}
-        labels = {n: torch.from_numpy(rows[n].labels[step.rows[n]]).float() for n in sizes}
+    for step in runner.steps(count):
+        rows = {name: data_set.rows(name, "train") for name in tasks.names}
+        texts = {n: [tuple(rows[n].text(s, int(r)) for s in range(rows[n].sides)) for r in step.rows[n]] for n in rows}
+        labels = {n: torch.from_numpy(rows[n].labels[step.rows[n]]).float() for n in rows}
         usual_times.append(timed(lambda texts=texts, labels=labels: usual.step(texts, labels)))
-        ours_times.append(timed(lambda step=step: state.updater.run(batcher(step), probe=False)))
-        work.append(step_flops(batcher(step).examples[0].batch, inputs.source.spec, smart=lam > 0))
-    ours_times, usual_times, work = ours_times[warm:], usual_times[warm:], work[warm:]
-    peak = gemm_peak(torch.bfloat16 if bf16 else torch.float32, 700, inputs.source.spec)
-    examples = sum(batch_sizes.values())
+        ours_times.append(runner.seconds(step))
+        work.append(step_flops(runner.batcher(step).examples[0].batch, spec, smart=lam > 0))
+    ours_times, usual_times, work = ours_times[WARM:], usual_times[WARM:], work[WARM:]
+    peak = gemm_peak(torch.bfloat16 if bf16 else torch.float32, 700, spec)
+    examples = BATCH * len(tasks.names)
     ratios = [u / o for u, o in zip(usual_times, ours_times, strict=True)]
     share = statistics.median(work) / statistics.median(ours_times) / peak
     return {
@@ -143,7 +125,7 @@ def main() -> None:
             "date": time.strftime("%Y-%m-%d"),
             "data": data_set.title,
             "encoder": options.encoder,
-            "batch": "8 a task",
+            "batch": f"{BATCH} a task",
             "rows": rows,
             "costs": costs,
         }

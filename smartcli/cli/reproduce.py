@@ -14,6 +14,7 @@ from smartcli.cli.options import TrainingOptions, training_options
 from smartcli.cli.state import state_of
 
 _PANEL = "Reproduce"
+_TARGETS = "table2|table3|table4|figure3|methods"
 
 
 @training_options
@@ -23,9 +24,9 @@ def reproduce(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="table2|table3|table4|figure3|methods",
+            metavar=_TARGETS,
             help="What to reproduce.",
-            autocompletion=complete.choices("table2", "table3", "table4", "figure3", "methods"),
+            autocompletion=complete.choices(*_TARGETS.split("|")),
             show_default=False,
         ),
     ],

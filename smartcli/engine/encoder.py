@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from smartcli.engine.attention import attend, relative_buckets
 from smartcli.engine.dropout import Dropout, no_dropout
-from smartcli.engine.linear import linear
+from smartcli.engine.linear import Linear, linear
 from smartcli.engine.packing import PackedBatch
 from smartcli.engine.rows import pick
 from smartcli.families.spec import EncoderSpec
@@ -42,9 +42,9 @@ class Layer(nn.Module):
     def __init__(self, spec: EncoderSpec) -> None:
         super().__init__()
         width = spec.hidden_size
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
-        self.attention_out = nn.Linear(width, width)
+        self.query = Linear(width, width)
+        self.key_value = Linear(width, 2 * width)
+        self.attention_out = Linear(width, width)
         self.attention_norm = nn.LayerNorm(width, eps=spec.layer_norm_eps)
         self.feed_in = nn.Linear(width, spec.ffn_size)
         self.feed_out = nn.Linear(spec.ffn_size, width)
@@ -70,11 +70,11 @@ class Layer(nn.Module):
         first_only: bool,
     ) -> Tensor:
         """Return (T, D), or with `first_only` the first token's row of each sentence, (S, D)."""
-        key, value = linear(x, self.key_value.weight, self.key_value.bias).chunk(2, dim=1)
+        key, value = self.key_value(x).chunk(2, dim=1)
         rows = pick(x, batch.starts) if first_only else x
         axis = "sentence" if first_only else "token"
         mixed = attend(
-            linear(rows, self.query.weight, self.query.bias),
+            self.query(rows),
             key,
             value,
             batch,
@@ -84,8 +84,7 @@ class Layer(nn.Module):
             p=attention_p,
             place=f"{place}.attention",
         )
-        mixed = linear(mixed, self.attention_out.weight, self.attention_out.bias)
-        rows = self.attention_norm(dropout(mixed, p, axis, f"{place}.attention_out") + rows)
+        rows = self.attention_norm(dropout(self.attention_out(mixed), p, axis, f"{place}.attention_out") + rows)
         # Scoring is never compiled: it would compile a second time, for less than that costs.
         feed = self.feed if torch.is_grad_enabled() else feed_forward
         fed = feed(rows, *self.feed_weights(), self.act)

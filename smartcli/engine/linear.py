@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 
@@ -21,3 +21,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
             out: Tensor = forward_ad.make_dual(F.linear(value, weight, bias), moved)  # type: ignore[no-untyped-call]
             return out
     return F.linear(x, weight, bias)
+
+
+class Linear(nn.Linear):
+    """torch's module, through `linear`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight, self.bias)

@@ -19,6 +19,7 @@ from smartcli.engine.dropout import Dropout
 from smartcli.engine.losses import divergence
 from smartcli.engine.model import MultiTaskModel
 from smartcli.engine.packing import PackedBatch
+from smartcli.engine.smart import gradient_of, sentence_norm
 from smartcli.tasks import Kind
 
 LARGEST = 1e-3
@@ -45,10 +46,8 @@ def output_change(
 
 def slope(kind: Kind, clean: Tensor, change: Tensor) -> Tensor:
     """Return ∇_a Σ ℓ_s(a, b) at a = b + `change`, in float64 inside: both terms may be 1e-6 of b."""
-    at = (clean.double() + change.double()).requires_grad_(True)
-    with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(divergence(kind, at, clean.double()).sum(), at)
-    return gradient.to(clean.dtype)
+    base = clean.double()
+    return gradient_of(lambda at: divergence(kind, at, base).sum(), base + change.double()).to(clean.dtype)
 
 
 @dataclass(frozen=True)
@@ -75,10 +74,7 @@ class LinearGradient:
 
 def direction_cosine(a: Tensor, b: Tensor, sentence: Tensor, sentences: int) -> Tensor:
     """Return the mean over sentences of the cosine between their rows of `a` and of `b` (T, E), a scalar."""
-
-    def by_sentence(x: Tensor) -> Tensor:
-        return x.new_zeros(sentences).index_add_(0, sentence, x.sum(dim=1))
-
     a, b = a.double(), b.double()
-    lengths = by_sentence(a * a).sqrt() * by_sentence(b * b).sqrt()
-    return (by_sentence(a * b) / lengths.clamp_min(torch.finfo(lengths.dtype).tiny)).mean()
+    lengths = sentence_norm(a, sentence, sentences, "2") * sentence_norm(b, sentence, sentences, "2")
+    products = a.new_zeros(sentences).index_add_(0, sentence, (a * b).sum(dim=1))
+    return (products / lengths.clamp_min(torch.finfo(lengths.dtype).tiny)).mean()

@@ -9,6 +9,10 @@ import torch
 from torch import Tensor
 
 
+def _laid_out(x: Tensor, slots: Tensor, size: int) -> Tensor:
+    return x.new_zeros((size, *x.shape[1:])).index_copy_(0, slots, x)
+
+
 class _Spread(torch.autograd.Function):
     """Rows of x (n, D) to the distinct places `slots` of a zero (size, D) tensor; backward picks them."""
 
@@ -17,7 +21,7 @@ class _Spread(torch.autograd.Function):
         ctx.save_for_backward(slots)
         ctx.save_for_forward(slots)
         ctx.size = size  # type: ignore[attr-defined]
-        return x.new_zeros((size, *x.shape[1:])).index_copy_(0, slots, x)
+        return _laid_out(x, slots, size)
 
     @staticmethod
     def jvp(ctx: torch.autograd.function.FunctionCtx, *tangents: Tensor | None) -> Tensor:
@@ -25,7 +29,7 @@ class _Spread(torch.autograd.Function):
         tangent = tangents[0]
         assert tangent is not None
         size: int = ctx.size  # type: ignore[attr-defined]
-        return tangent.new_zeros((size, *tangent.shape[1:])).index_copy_(0, slots, tangent)
+        return _laid_out(tangent, slots, size)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -54,7 +58,7 @@ class _Pick(torch.autograd.Function):
         (slots,) = ctx.saved_tensors  # type: ignore[attr-defined]
         grad = grads[0]
         size: int = ctx.size  # type: ignore[attr-defined]
-        return grad.new_zeros((size, *grad.shape[1:])).index_copy_(0, slots, grad), None
+        return _laid_out(grad, slots, size), None
 
 
 def spread(x: Tensor, slots: Tensor, size: int) -> Tensor:

@@ -65,7 +65,7 @@ def start_noise(like: Tensor, sigma: float, generator: torch.Generator) -> Tenso
 
 
 def gradient_of(divergence_at: Callable[[Tensor], Tensor], delta: Tensor) -> Tensor:
-    """Return the gradient of a scalar `divergence_at(δ)` by δ (T, E); no parameter's `.grad` is touched."""
+    """Return the gradient of a scalar `divergence_at(δ)` by δ, of its shape; no parameter's `.grad` is touched."""
     delta = delta.detach().requires_grad_(True)
     with torch.enable_grad():
         (gradient,) = torch.autograd.grad(divergence_at(delta), delta)

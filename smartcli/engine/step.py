@@ -67,8 +67,8 @@ class Objective:
         """Return the losses of one step from looked-up word vectors `words` (T, E).
 
         With `probe` R_s at δ = 0 is measured too, without gradients and from its own generator; with `check` an
-        approximate ascent direction is compared with the exact one. Autocast is
-        opened here, per step: its weight cache would go stale around a loop.
+        approximate ascent direction is compared with the exact one. Autocast is opened here, per step: its weight
+        cache would go stale around a loop.
         """
         with torch.autocast(words.device.type, torch.bfloat16, enabled=self.bf16):
             dropout = FreshDropout(streams["dropout"], record=example.smart is not None)
@@ -102,7 +102,7 @@ class Objective:
         replay = ReplayDropout(clean.masks, _rows(part, words is not all_words))
         start = smart.start_noise(words, self.settings.sigma, streams["noise"])
         if self.bf16 and words is all_words and words.requires_grad and linear_ascent.is_small(self.settings):
-            delta = self._ascend_linearly(out, part, words, logits, replay, start, check=check)
+            delta = self._ascend_linearly(out, batch, words, logits, replay, start, check=check)
         else:
             with torch.autocast(words.device.type, enabled=False):
                 found = self._ascend(batch, words.detach(), logits, replay, start)
@@ -150,7 +150,7 @@ class Objective:
     def _ascend_linearly(
         self,
         out: Losses,
-        part: Selection,
+        batch: PackedBatch,
         words: Tensor,
         logits: Mapping[str, Tensor],
         replay: ReplayDropout,
@@ -159,7 +159,6 @@ class Objective:
         check: bool,
     ) -> Tensor:
         """Return δ from an ascent by derivatives in bf16; with `check` its first direction is compared with fp32's."""
-        batch = part.batch
         gradient_at = linear_ascent.LinearGradient(self.model, batch, words, logits, replay)
         if check:
             with torch.autocast(words.device.type, enabled=False):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smartcli.atomic import write_output
+from smartcli.config import Settings
 from smartcli.errors import UserError
 from smartcli.report.compare import (
     Line,
@@ -117,10 +118,9 @@ def _training_facts(finished: Sequence[Finished]) -> list[str]:
 
     lr, keep = shared("settings", "lr"), shared("settings", "keep")
     out = [] if lr is None else [f"lr: {lr:g}"]
-    epochs = [meta["settings"]["epochs"] for meta in metas]
-    tables = [value if isinstance(value, dict) else {"default": value} for value in epochs]
-    usual = {table["default"] for table in tables}
-    others = sorted({f"{task} {n}" for table in tables for task, n in table.items() if task != "default"})
+    epochs = [Settings.from_json(meta["settings"]).epochs for meta in metas]
+    usual = {value.default for value in epochs}
+    others = sorted({f"{task} {n}" for value in epochs for task, n in value.by_task})
     if len(usual) == 1:
         out.append(f"epochs: {usual.pop()}" + (f" ({', '.join(others)} where sequential)" if others else ""))
     precision = shared("machine", "precision")

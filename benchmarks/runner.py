@@ -1,0 +1,58 @@
+"""Our loop, ready to take one step at a time, and the clock that both benchmarks use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+
+from smartcli.config import Settings
+from smartcli.data.store import DataSet
+from smartcli.engine.batches import Batcher
+from smartcli.engine.phase import PhaseState
+from smartcli.engine.phases import Phase
+from smartcli.engine.schedule import Step, steps
+from smartcli.home import Home
+from smartcli.workflows.inputs import Inputs, read_inputs
+
+WARM = 3
+"""Steps before the ones that count."""
+BATCH = 8
+"""Examples of a task in a step."""
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Model, optimizer and batches of one setting."""
+
+    inputs: Inputs
+    state: PhaseState
+    batcher: Batcher
+
+    def steps(self, count: int) -> Iterator[Step]:
+        """Yield the first `count` steps and `WARM` before them."""
+        sizes = {task: len(self.inputs.train[task]) for task in self.inputs.trained.names}
+        return islice(steps(0, sizes, dict.fromkeys(sizes, BATCH), self.inputs.trained.names, 1), count + WARM)
+
+    def seconds(self, step: Step) -> float:
+        """Return the seconds of one step, its packing included."""
+        return timed(lambda: self.state.updater.run(self.batcher(step), probe=False))
+
+
+def make_runner(
+    home: Home, data_set: DataSet, settings: Settings, *, bf16: bool, say: Callable[[str], object] = print
+) -> Runner:
+    """Return the loop as training builds it, on the CPU."""
+    inputs, device = read_inputs(home, data_set, settings, say), torch.device("cpu")
+    state = PhaseState(inputs.model, Phase(inputs.trained.names, 1, 10_000, 10_000), settings, device, bf16)
+    return Runner(inputs, state, Batcher(inputs.train, inputs.reader.template, settings, settings.max_length, device))
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Return the seconds that `work` takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
