@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_HOME := .demo-home
 SMART := SMART_HOME='$(CURDIR)/$(DEMO_HOME)' $(BIN)/smart
 
-.PHONY: help demo test test-docs test-real test-faults test-wheel soak check bench docs pictures generate clean install
+.PHONY: help demo test test-docs test-real test-faults test-scale-out test-wheel soak check bench docs pictures generate clean install
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -39,6 +39,9 @@ test-real: $(VENV)/.installed  ## Run the tests that read the folder $SMART_TEST
 
 test-faults: $(VENV)/.installed  ## Kill, fill and alter: minutes
 	$(BIN)/python -m pytest -q -m faults
+
+test-scale-out: $(VENV)/.installed  ## Train in two and three processes by every method, and kill one: minutes
+	$(BIN)/python -m pytest -q -m 'slow or faults or not slow' tests/workflows/test_scale_out.py
 
 test-wheel: $(VENV)/.installed  ## Build the wheel, install it away from here, run the demo (2 GB, a package index)
 	$(BIN)/python -m pytest -q -m slow tests/test_packaging.py

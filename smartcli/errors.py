@@ -31,6 +31,14 @@ class Stopped(SmartCliError):
         self.exit_code = exit_code
 
 
+class SaidElsewhere(SmartCliError):
+    """Of several processes with the same error another one says it; this one ends with its exit code."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("said by another process")
+        self.exit_code = exit_code
+
+
 def _shortened(line: str) -> str:
     """Return a line with its middle left out where a file's content made it endless; the remedy stands at its end."""
     return line if len(line) <= LONGEST_LINE else f"{line[:1200]} … {line[-600:]}"

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from smartcli import __version__
+from smartcli import __version__, ranks
 from smartcli.cli.group import FriendlyGroup
 from smartcli.cli.help import tidy_help
 from smartcli.cli.state import make_state
@@ -75,6 +75,8 @@ def start(
 
     Example: smart prepare demo, then smart finetune, then smart evaluate
     """
+    if ctx.invoked_subcommand not in ranks.TRAININGS:
+        ranks.refuse(f"smart {ctx.invoked_subcommand}" if ctx.invoked_subcommand else "smart")
     ctx.obj = make_state(find_home(home), quiet=quiet, debug=debug)
     if ctx.invoked_subcommand is None:
         from smartcli.cli.welcome import welcome

@@ -18,8 +18,9 @@ from rich.console import Console
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from smartcli import ranks
 from smartcli.cli.arguments import rewrite
-from smartcli.errors import SmartCliError, Stopped
+from smartcli.errors import SaidElsewhere, SmartCliError, Stopped
 from smartcli.visible import visible
 
 _NO_MEMORY = ("DefaultCPUAllocator", "failed to map segment")
@@ -53,6 +54,8 @@ class FriendlyGroup(TyperGroup):
                 code = _say("stopped by Ctrl-C", 130)
             except TyperException as error:
                 code = _say_usage(error)
+            except SaidElsewhere as error:
+                code = error.exit_code
             except SmartCliError as error:
                 if debug:
                     traceback.print_exc()
@@ -77,6 +80,10 @@ def _console() -> Console:
 
 def _say(message: str, code: int) -> int:
     style = "red" if message.startswith("error:") else None
+    if ranks.rank() > 0:
+        if style is None:
+            return code
+        message = f"process {ranks.rank()}: {message}"
     try:
         _console().print(visible(message), style=style, markup=False, highlight=False, soft_wrap=True)
     except OSError:
@@ -86,6 +93,10 @@ def _say(message: str, code: int) -> int:
 
 def _say_usage(error: TyperException) -> int:
     """Print what is wrong with the command line, the near option if any, and where the help is."""
+    if ranks.rank() > 0:
+        # All processes of a training have the same command line.
+        ranks.give_way()
+        return error.exit_code
     if type(error).__name__ == "NoArgsIsHelpError":
         return error.exit_code
     context = getattr(error, "ctx", None)
@@ -133,7 +144,8 @@ def _unexpected(error: Exception) -> str:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    if not issubclass(category, DeprecationWarning | PendingDeprecationWarning | FutureWarning | ImportWarning):
+    unheard = DeprecationWarning | PendingDeprecationWarning | FutureWarning | ImportWarning
+    if ranks.rank() == 0 and not issubclass(category, unheard):
         _console().print(visible(f"warning: {message}"), style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 

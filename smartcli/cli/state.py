@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from smartcli import ranks
 from smartcli.cli.output import print_line
 from smartcli.home import Home
 
@@ -34,10 +35,11 @@ class CliState:
 
 
 def make_state(home: Home, *, quiet: bool, debug: bool) -> CliState:
-    """Return the state with consoles on the process's own stdout and stderr."""
+    """Return the state with consoles on the process's own stdout and stderr; of several only the first one prints."""
     from rich.console import Console
 
-    return CliState(home, quiet, debug, Console(), Console(stderr=True))
+    mute = ranks.rank() > 0
+    return CliState(home, quiet or mute, debug, Console(quiet=mute), Console(stderr=True, quiet=mute))
 
 
 def state_of(ctx: typer.Context) -> CliState:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
+from smartcli import ranks
 from smartcli.cli.options import TrainingOptions
 from smartcli.cli.state import CliState, state_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from smartcli.engine.distributed import Processes
     from smartcli.workflows.settings import Resolved
 
 Command = Literal["finetune", "pretrain-qqp"]
@@ -21,13 +23,22 @@ Command = Literal["finetune", "pretrain-qqp"]
 
 def run_training(ctx: typer.Context, command: Command, options: TrainingOptions) -> None:
     """Resolve the settings, train, and print the result; `--dry-run` stops before training."""
+    from smartcli.workflows.scale_out import joined
+
+    with joined() as processes:
+        _run_training(state_of(ctx), command, options, processes)
+
+
+def _run_training(state: CliState, command: Command, options: TrainingOptions, processes: Processes | None) -> None:
     from smartcli.workflows.resume import settle
     from smartcli.workflows.settings import resolve
 
-    state = state_of(ctx)
+    follows = processes is not None and processes.rank > 0
     resolved = resolve(state.home, command, options.flags, options.config, options.recipe)
-    print_settings(state, settle(state.home, command, resolved))
+    if not follows:
+        print_settings(state, settle(state.home, command, resolved))
     if resolved.dry_run:
+        ranks.refuse("--dry-run")
         from smartcli.workflows.dry_run import dry_run
 
         state.say("measuring a few steps; nothing of them is kept")
@@ -46,7 +57,10 @@ def run_training(ctx: typer.Context, command: Command, options: TrainingOptions)
             resume=resolved.resume,
             argv=["smart", *sys.argv[1:]],
             listener=view.record,
+            processes=processes,
         )
+    if follows:
+        return
     if outcome.already:
         state.say(f'"{outcome.name}" is finished already, with these settings; nothing to do')
     print_result(state, outcome.name, outcome.meta)

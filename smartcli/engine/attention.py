@@ -38,16 +38,16 @@ def attend(
     batch: PackedBatch,
     *,
     heads: int,
+    first_only: bool,
     bias: Tensor | None,
     dropout: Dropout,
     p: float,
     place: str,
 ) -> Tensor:
-    """Return the attention output (T, D), or (S, D) where `query` holds one row a sentence, its first.
+    """Return the attention output (T, D), or with `first_only` (S, D): `query` then holds each sentence's first row.
 
     `key` and `value` are (T, D), `bias` (H, W, W) with W at least the longest sentence.
     """
-    first_only = query.shape[0] == batch.sentences and key.shape[0] != batch.sentences
     parts = []
     for group in batch.groups:
         rows = slice(group.start, group.stop) if first_only else slice(group.first, group.last)
@@ -72,8 +72,8 @@ def attend(
 def _grid(x: Tensor, group: Group, heads: int) -> Tensor:
     """Return (tokens, D) as (n · H, L, d), zero at padding."""
     padded = spread(x, group.slots, len(group) * group.width)
-    by_head = padded.view(len(group), group.width, heads, -1).transpose(1, 2)
-    return by_head.reshape(len(group) * heads, group.width, -1)
+    by_head = padded.view(len(group), group.width, heads, x.shape[1] // heads).transpose(1, 2)
+    return by_head.reshape(len(group) * heads, group.width, x.shape[1] // heads)
 
 
 def _attend_group(

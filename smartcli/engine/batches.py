@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from smartcli.config import Settings
 from smartcli.data.joining import Sequences, sequences_of, within
 from smartcli.data.ragged import Ragged
+from smartcli.engine.distributed import ALONE, Processes
 from smartcli.engine.heads import joins_pairs
-from smartcli.engine.packing import pack, select
+from smartcli.engine.packing import PackedBatch, pack, select
 from smartcli.engine.schedule import Step
+from smartcli.engine.share import select_share, split_by_tokens, take_share
 from smartcli.engine.step import Example
 
 if TYPE_CHECKING:
@@ -65,18 +68,20 @@ class Prepared:
 
     @property
     def tokens(self) -> int:
-        return sum(example.batch.tokens for example in self.examples)
+        """Tokens in the step, those of other processes included."""
+        return sum(example.tokens for example in self.examples)
 
 
 @dataclass(frozen=True)
 class Batcher:
-    """Builds the packed examples of a step from stored tokens."""
+    """Builds the packed examples of a step from stored tokens; of several processes each its own part of them."""
 
     train: Mapping[str, Split]
     template: JoinTemplate
     settings: Settings
     max_length: int
     device: torch.device
+    processes: Processes = ALONE
 
     def __call__(self, step: Step) -> Prepared:
         """Return `step` packed; with surgery each task is a pass of its own."""
@@ -107,11 +112,37 @@ class Batcher:
             labels[task] = torch.from_numpy(stored[step.rows[task]].astype(np.float32)).to(self.device)
         smart = [task for task in tasks if self.settings.lam[task] > 0]
         bregman = [task for task in tasks if self.settings.mu[task] > 0]
+        if self.processes.several:
+            tokens = {task: np.sum([side.lengths for side in sides], axis=0) for task, sides in parts.items()}
+            return self._own_part(batch, labels, smart, bregman, tokens)
         return Example(
             batch.to(self.device),
             labels,
             select(batch, smart).to(self.device) if smart else None,
             select(batch, bregman).to(self.device) if bregman else None,
+        )
+
+    def _own_part(
+        self,
+        whole: PackedBatch,
+        labels: Mapping[str, Tensor],
+        smart: list[str],
+        bregman: list[str],
+        tokens: Mapping[str, NDArray[np.int64]],
+    ) -> Example:
+        """Return this process's part of a packed batch, of whose examples `tokens` has the lengths."""
+        mine = split_by_tokens(tokens, self.processes.size)[self.processes.rank]
+        own, share = take_share(whole, mine)
+        own_labels = {task: labels[task][torch.from_numpy(rows).to(self.device)] for task, rows in mine.items()}
+        smart_part, smart_share = select_share(own, whole, smart, mine) if smart else (None, None)
+        bregman_part = select_share(own, whole, bregman, mine)[0] if bregman else None
+        return Example(
+            own.to(self.device),
+            own_labels,
+            smart_part.to(self.device) if smart_part is not None else None,
+            bregman_part.to(self.device) if bregman_part is not None else None,
+            share.to(self.device),
+            smart_share.to(self.device) if smart_share is not None else None,
         )
 
 

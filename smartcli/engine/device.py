@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from smartcli import ranks
 from smartcli.atomic import write_file
 from smartcli.config import Settings
 from smartcli.engine.allocator import keep_freed_memory
@@ -131,7 +132,7 @@ def choose(settings: Settings, home: Home) -> Choice:
     """Return device, precision and threads for `settings`, with the reason in words; sets threads and malloc."""
     device = choose_device(settings.device)
     keep_freed_memory()
-    threads = set_threads(settings.threads)
+    threads = set_threads(ranks.threads() if settings.threads is None else settings.threads)
     if settings.precision != "auto":
         warning = None
         if settings.precision == "bf16" and fine_penalty(settings):

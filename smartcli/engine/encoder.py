@@ -79,6 +79,7 @@ class Layer(nn.Module):
             value,
             batch,
             heads=self.heads,
+            first_only=first_only,
             bias=bias,
             dropout=dropout,
             p=attention_p,
@@ -161,7 +162,7 @@ def mean_rows(x: Tensor, batch: PackedBatch) -> Tensor:
     for group in batch.groups:
         lengths = batch.lengths[group.start : group.stop].tolist()
         parts.extend(part.mean(dim=0) for part in torch.split(x[group.first : group.last], lengths))
-    return torch.stack(parts)
+    return torch.stack(parts) if parts else x
 
 
 def canonical_tensors(encoder: Encoder) -> dict[str, Tensor]:

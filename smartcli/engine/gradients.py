@@ -21,6 +21,12 @@ def table_rows(gradient: Tensor, batch: PackedBatch) -> Tensor:
     return rows
 
 
+def spread_rows(rows: Tensor, words: Tensor, vocabulary: Tensor) -> Tensor:
+    """Return `rows` (U', E) of the words `words` (U',) among zeros, for all the words of `vocabulary` (U, E)."""
+    out = torch.zeros(len(vocabulary), rows.shape[1], dtype=rows.dtype, device=rows.device)
+    return out.index_copy_(0, torch.searchsorted(vocabulary, words), rows)
+
+
 class Gradients:
     """The `.grad` of a phase's parameters; the word table's is written by rows and cleared by rows."""
 
@@ -45,6 +51,24 @@ class Gradients:
         """Return every gradient tensor that is not known to be zero."""
         out = [p.grad for p in self.dense if p.grad is not None]
         return out if self._rows is None else [*out, self._rows]
+
+    def widened(self, vocabulary: Tensor) -> list[Tensor]:
+        """Return every gradient, zeros where there is none; the table's last, at the words `vocabulary` (U,)."""
+        out = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.dense]
+        return out if self.table is None else [*out, self._rows_at(vocabulary)]
+
+    def replace(self, gradients: Sequence[Tensor], vocabulary: Tensor) -> None:
+        """Take what `widened` returned, summed over processes, as the step's gradients."""
+        for p, gradient in zip(self.dense, gradients, strict=False):
+            p.grad = gradient
+        if self.table is not None:
+            self.set_rows(gradients[-1], vocabulary)
+
+    def _rows_at(self, vocabulary: Tensor) -> Tensor:
+        assert self.table is not None
+        if self._rows is None or self._written is None:
+            return self.table.new_zeros(len(vocabulary), self.table.shape[1])
+        return spread_rows(self._rows, self._written, vocabulary)
 
     def norm(self) -> Tensor:
         """Return the 2-norm of all gradients together, a scalar; NaN or inf where any entry is."""

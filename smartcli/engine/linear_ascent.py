@@ -16,7 +16,7 @@ from torch.autograd import forward_ad
 
 from smartcli.config import Settings
 from smartcli.engine.dropout import Dropout
-from smartcli.engine.losses import divergence
+from smartcli.engine.losses import divergence, mean
 from smartcli.engine.model import MultiTaskModel
 from smartcli.engine.packing import PackedBatch
 from smartcli.engine.smart import gradient_of, sentence_norm
@@ -72,9 +72,12 @@ class LinearGradient:
         return gradient
 
 
-def direction_cosine(a: Tensor, b: Tensor, sentence: Tensor, sentences: int) -> Tensor:
-    """Return the mean over sentences of the cosine between their rows of `a` and of `b` (T, E), a scalar."""
+def direction_cosine(a: Tensor, b: Tensor, sentence: Tensor, sentences: int, count: int | None = None) -> Tensor:
+    """Return the mean over sentences of the cosine between their rows of `a` and of `b` (T, E), a scalar.
+
+    With `count` it is these sentences' part in the mean over so many.
+    """
     a, b = a.double(), b.double()
     lengths = sentence_norm(a, sentence, sentences, "2") * sentence_norm(b, sentence, sentences, "2")
     products = a.new_zeros(sentences).index_add_(0, sentence, (a * b).sum(dim=1))
-    return (products / lengths.clamp_min(torch.finfo(lengths.dtype).tiny)).mean()
+    return mean(products / lengths.clamp_min(torch.finfo(lengths.dtype).tiny), count)

@@ -18,19 +18,29 @@ def check_shapes(a: Tensor, b: Tensor) -> None:
         raise ValueError(f"outputs must have the same shape, found {tuple(a.shape)} and {tuple(b.shape)}")
 
 
-def task_loss(kind: Kind, logits: Tensor, labels: Tensor) -> Tensor:
+def mean(values: Tensor, count: int | None = None) -> Tensor:
+    """Return the mean of `values` (n,), a scalar; with `count` their part in a mean over so many examples."""
+    return values.mean() if count is None else values.sum() / count
+
+
+def task_loss(kind: Kind, logits: Tensor, labels: Tensor, count: int | None = None) -> Tensor:
     """Return the mean loss, a scalar: cross entropy, binary cross entropy, or squared error.
+
+    With `count` it is these examples' part in the mean over so many.
 
     `labels` (n,) holds class numbers or scores as floats. A binary task with two logits (cosine mode)
     takes the two-class cross entropy.
     """
+    reduction = "mean" if count is None else "sum"
     if kind == "regression":
         check_shapes(logits, labels)
-        return F.mse_loss(logits, labels)
-    if logits.dim() == 1:
+        loss = F.mse_loss(logits, labels, reduction=reduction)
+    elif logits.dim() == 1:
         check_shapes(logits, labels)
-        return F.binary_cross_entropy_with_logits(logits, labels)
-    return F.cross_entropy(logits, labels.long())
+        loss = F.binary_cross_entropy_with_logits(logits, labels, reduction=reduction)
+    else:
+        loss = F.cross_entropy(logits, labels.long(), reduction=reduction)
+    return loss if count is None else loss / count
 
 
 def symmetric_kl(a: Tensor, b: Tensor) -> Tensor:

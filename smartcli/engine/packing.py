@@ -131,12 +131,12 @@ def split_groups(lengths: Ints, most: int = MAX_GROUPS) -> list[tuple[int, int]]
     return bounds
 
 
-def _group(start: int, stop: int, lengths: Ints, starts: Ints, width: int, key: int) -> Group:
+def _group(start: int, stop: int, lengths: Ints, width: int, key: int) -> Group:
     part = lengths[start:stop]
     row = np.repeat(np.arange(stop - start), part)
     inside = np.arange(width)[None, :] < part[:, None]
     mask = np.where(inside, 0.0, -np.inf).astype(np.float32)[:, None, None, :]
-    first = int(starts[start])
+    first = int(lengths[:start].sum())
     return Group(
         start=start,
         stop=stop,
@@ -170,9 +170,8 @@ def pack(sequences: Mapping[str, Sequence[Sequences]], *, most_groups: int = MAX
             indices.append(torch.from_numpy(rank[at : at + len(side)]))
             at += len(side)
         outputs[task] = tuple(indices)
-    starts = np.cumsum(lengths) - lengths
     groups = [
-        _group(start, stop, lengths, starts, int(lengths[stop - 1]), key)
+        _group(start, stop, lengths, int(lengths[stop - 1]), key)
         for key, (start, stop) in enumerate(split_groups(lengths, most_groups))
     ]
     return _batch(ids, types, positions, lengths, tuple(groups), outputs)
@@ -209,29 +208,36 @@ def select(batch: PackedBatch, tasks: Sequence[str]) -> Selection:
     if set(tasks) == set(batch.outputs):
         rows = {group.key: torch.arange(len(group)) for group in batch.groups}
         return Selection(batch, torch.arange(batch.tokens), torch.arange(batch.sentences), rows)
+    return keep(batch, {task: batch.outputs[task] for task in tasks})
+
+
+def keep(batch: PackedBatch, outputs: Mapping[str, tuple[Tensor, ...]], *, empty_groups: bool = False) -> Selection:
+    """Return the sub-batch of the sentences that `outputs` name, with the parent's groups and padding.
+
+    With `empty_groups` a group stays that no sentence is left of.
+    """
     kept = np.zeros(batch.sentences, bool)
-    for task in tasks:
-        for side in batch.outputs[task]:
+    for sides in outputs.values():
+        for side in sides:
             kept[side.numpy()] = True
     keep_tokens = kept[batch.sentence.numpy()]
     lengths = batch.lengths.numpy()[kept]
-    starts = np.cumsum(lengths) - lengths
     groups, group_rows, at = [], {}, 0
     for group in batch.groups:
         inside = np.flatnonzero(kept[group.start : group.stop])
         group_rows[group.key] = torch.from_numpy(inside)
-        if len(inside):
-            groups.append(_group(at, at + len(inside), lengths, starts, group.width, group.key))
+        if len(inside) or empty_groups:
+            groups.append(_group(at, at + len(inside), lengths, group.width, group.key))
             at += len(inside)
     rank = np.cumsum(kept) - 1
-    outputs = {t: tuple(torch.from_numpy(rank[side.numpy()]) for side in batch.outputs[t]) for t in tasks}
+    renumbered = {t: tuple(torch.from_numpy(rank[side.numpy()]) for side in sides) for t, sides in outputs.items()}
     sub = _batch(
         batch.ids.numpy()[keep_tokens],
         batch.types.numpy()[keep_tokens],
         batch.positions.numpy()[keep_tokens],
         lengths,
         tuple(groups),
-        outputs,
+        renumbered,
     )
     return Selection(
         sub, torch.from_numpy(np.flatnonzero(keep_tokens)), torch.from_numpy(np.flatnonzero(kept)), group_rows

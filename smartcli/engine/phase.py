@@ -10,6 +10,7 @@ from torch import Tensor
 
 from smartcli.config import Settings
 from smartcli.engine.bregman import Teacher
+from smartcli.engine.distributed import ALONE, Processes
 from smartcli.engine.gradients import Gradients
 from smartcli.engine.model import MultiTaskModel
 from smartcli.engine.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
@@ -30,7 +31,13 @@ class PhaseState:
     """A phase's optimizer, streams, teacher and best weights, new or restored from a snapshot."""
 
     def __init__(
-        self, model: MultiTaskModel, phase: Phase, settings: Settings, device: torch.device, bf16: bool
+        self,
+        model: MultiTaskModel,
+        phase: Phase,
+        settings: Settings,
+        device: torch.device,
+        bf16: bool,
+        processes: Processes = ALONE,
     ) -> None:
         self.model = model
         encoder = list(model.encoder.named_parameters())
@@ -47,13 +54,14 @@ class PhaseState:
         self.teacher = Teacher(copy.deepcopy(model), model) if regularised else None
         self.best: dict[str, Tensor] | None = None
         self.updater = Updater(
-            objective=Objective(model, settings, self.teacher, bf16),
+            objective=Objective(model, settings, self.teacher, bf16, processes),
             gradients=Gradients([p for _, p in self.named], table),
             optimizer=self.optimizer,
             streams=self.streams,
             shared=[p for _, p in encoder if p.requires_grad and p is not table],
             own={task: [p for _, p in part] for task, part in own.items()},
             steps=phase.steps,
+            processes=processes,
         )
 
     def keep_best(self) -> None:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from smartcli.data.joining import sequences_of
+from smartcli.engine.distributed import ALONE, Processes
 from smartcli.engine.heads import decide, joins_pairs
 from smartcli.engine.memory import is_out_of_memory
 from smartcli.engine.model import MultiTaskModel
@@ -65,8 +66,9 @@ def predict(
     rows: NDArray[np.int64] | None = None,
     *,
     budget: int = TOKENS_PER_BATCH,
+    processes: Processes = ALONE,
 ) -> Outputs:
-    """Return the outputs of `rows` (all by default), in their order.
+    """Return the outputs of `rows` (all by default), in their order; several processes take some batches each.
 
     Raises FloatingPointError naming the task where an output is not finite, SmartCliError where memory runs out.
     """
@@ -74,10 +76,14 @@ def predict(
     device = next(model.parameters()).device
     wanted = np.arange(len(sides[0])) if rows is None else rows
     lengths = np.sum([side.lengths[wanted] for side in sides], axis=0).astype(np.int64)
-    predictions = np.empty(len(wanted))
+    # Zeros, so that the processes' parts can be added.
+    predictions = np.zeros(len(wanted))
     shares: NDArray[np.float64] | None = None
+    if task.kind != "regression":
+        shares = np.zeros((len(wanted), 2 if task.kind == "binary" else task.classes))
     model.eval()
-    for batch_rows in batches_by_length(np.minimum(lengths + 4, 2 * reader.max_length), budget):
+    batches = batches_by_length(np.minimum(lengths + 4, 2 * reader.max_length), budget)
+    for batch_rows in batches[processes.rank :: processes.size]:
         try:
             parts = sequences_of(
                 reader.template,
@@ -99,11 +105,16 @@ def predict(
                 "a lower --max-length"
             ) from error
         if not bool(torch.isfinite(logits).all()):
-            raise FloatingPointError(f'outputs of task "{task_name}" are not finite')
+            predictions[batch_rows] = np.nan
+            break
         decided, probabilities = decide(task, logits)
         predictions[batch_rows] = decided.double().cpu().numpy()
-        if probabilities is not None:
-            if shares is None:
-                shares = np.empty((len(wanted), probabilities.shape[1]))
+        if shares is not None and probabilities is not None:
             shares[batch_rows] = probabilities.double().cpu().numpy()
+    if processes.several:
+        own = [torch.from_numpy(values) for values in (predictions, shares) if values is not None]
+        predictions, *rest = (summed.numpy() for summed in processes.sum(own))
+        shares = rest[0] if rest else None
+    if np.isnan(predictions).any():
+        raise FloatingPointError(f'outputs of task "{task_name}" are not finite')
     return Outputs(predictions, shares)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smartcli.engine.batches import Split
+from smartcli.engine.distributed import ALONE, Processes
 from smartcli.engine.model import MultiTaskModel
 from smartcli.engine.predict import Outputs, Reader, predict
 from smartcli.engine.streams import shuffled
@@ -52,15 +53,18 @@ def score_dev(
     trained: tuple[str, ...],
     reader: Reader,
     score: ScoreTask,
+    processes: Processes = ALONE,
 ) -> DevScores:
     """Predict and score every task of the model that has dev rows, and the training sample of `trained`."""
     outputs = {
-        task.name: predict(model, task.name, dev[task.name].sides, reader) for task in model.tasks if task.name in dev
+        task.name: predict(model, task.name, dev[task.name].sides, reader, processes=processes)
+        for task in model.tasks
+        if task.name in dev
     }
     scores = {name: score(model.tasks.get(name), dev[name].labels, out.predictions) for name, out in outputs.items()}
     on_train: dict[str, Score] = {}
     for name, rows in train_sample(train, trained).items():
         labels = train[name].labels
-        found = predict(model, name, train[name].sides, reader, rows)
+        found = predict(model, name, train[name].sides, reader, rows, processes=processes)
         on_train[name] = score(model.tasks.get(name), None if labels is None else labels[rows], found.predictions)
     return DevScores(scores, on_train, outputs, overall([scores.get(name) for name in trained]))

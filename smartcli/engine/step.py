@@ -15,11 +15,13 @@ from torch import Tensor
 from smartcli.config import Settings
 from smartcli.engine import linear_ascent, mtdnn, smart
 from smartcli.engine.bregman import Teacher
+from smartcli.engine.distributed import ALONE, Processes
 from smartcli.engine.dropout import Dropout, FreshDropout, ReplayDropout, no_dropout
-from smartcli.engine.losses import divergence, task_loss
+from smartcli.engine.losses import divergence, mean, task_loss
 from smartcli.engine.model import MultiTaskModel
 from smartcli.engine.packing import PackedBatch, Selection
 from smartcli.engine.rows import pick
+from smartcli.engine.share import Share
 from smartcli.engine.streams import Streams
 from smartcli.tasks import Kind
 
@@ -34,6 +36,24 @@ class Example:
     """The tasks with λ > 0; None where there are none."""
     bregman: Selection | None
     """The tasks with μ > 0; None where there are none."""
+    share: Share | None = None
+    """Where `batch` stands in the step's, of which the other processes have the rest; None where it is the whole."""
+    smart_share: Share | None = None
+    """The same for the sub-batch `smart`."""
+
+    @property
+    def vocabulary(self) -> Tensor:
+        """(U,) the distinct ids of the whole, ascending."""
+        return self.batch.vocabulary if self.share is None else self.share.vocabulary
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the whole."""
+        return self.batch.tokens if self.share is None else self.share.sizes["token"]
+
+    def count(self, task: str) -> int | None:
+        """Return what sums over the examples of `task` are divided by; None: by their number, it is the whole."""
+        return None if self.share is None else self.share.count(task)
 
 
 @dataclass
@@ -60,6 +80,7 @@ class Objective:
     settings: Settings
     teacher: Teacher | None = None
     bf16: bool = False
+    processes: Processes = ALONE
 
     def losses(
         self, example: Example, words: Tensor, streams: Streams, *, probe: bool = False, check: bool = False
@@ -68,18 +89,21 @@ class Objective:
 
         With `probe` R_s at δ = 0 is measured too, without gradients and from its own generator; with `check` an
         approximate ascent direction is compared with the exact one. Autocast is opened here, per step: its weight
-        cache would go stale around a loop.
+        cache would go stale around a loop. Of several processes each gets its part of every sum.
         """
         with torch.autocast(words.device.type, torch.bfloat16, enabled=self.bf16):
-            dropout = FreshDropout(streams["dropout"], record=example.smart is not None)
+            dropout = FreshDropout(streams["dropout"], record=example.smart is not None, share=example.share)
             logits = self.model(words, example.batch, dropout)
-            loss = {t: task_loss(self._kind(t), logits[t], example.labels[t]) for t in example.batch.outputs}
+            loss = {
+                t: task_loss(self._kind(t), logits[t], example.labels[t], example.count(t))
+                for t in example.batch.outputs
+            }
             total = sum_losses([self.model.tasks.get(t).weight * value for t, value in loss.items()])
             out = Losses(total, loss)
             if example.smart is not None:
-                self._add_smoothness(out, example.smart, words, logits, dropout, streams, probe, check)
+                self._add_smoothness(out, example, example.smart, words, logits, dropout, streams, probe, check)
             if example.bregman is not None:
-                self._add_bregman(out, example.bregman, words, logits)
+                self._add_bregman(out, example, example.bregman, logits)
         return out
 
     def _kind(self, task: str) -> Kind:
@@ -88,6 +112,7 @@ class Objective:
     def _add_smoothness(
         self,
         out: Losses,
+        example: Example,
         part: Selection,
         all_words: Tensor,
         logits: Mapping[str, Tensor],
@@ -97,37 +122,44 @@ class Objective:
         check: bool,
     ) -> None:
         batch, tasks = part.batch, tuple(part.batch.outputs)
-        words = all_words if batch.tokens == all_words.shape[0] else pick(all_words, part.tokens)
+        words = all_words if len(tasks) == len(logits) else pick(all_words, part.tokens)
         assert clean.masks is not None
         replay = ReplayDropout(clean.masks, _rows(part, words is not all_words))
-        start = smart.start_noise(words, self.settings.sigma, streams["noise"])
+        share = example.smart_share
+        like = words if share is None else words.new_empty(share.sizes["token"], words.shape[1])
+        start = smart.start_noise(like, self.settings.sigma, streams["noise"])
+        start = start if share is None else start.index_select(0, share.rows["token"])
         if self.bf16 and words is all_words and words.requires_grad and linear_ascent.is_small(self.settings):
-            delta = self._ascend_linearly(out, batch, words, logits, replay, start, check=check)
+            whole = None if share is None else share.sizes["sentence"]
+            delta = self._ascend_linearly(out, batch, words, logits, replay, start, whole, check=check)
         else:
             with torch.autocast(words.device.type, enabled=False):
                 found = self._ascend(batch, words.detach(), logits, replay, start)
+            # Only mtdnn's ascent can fail, and then it does for the whole step.
+            if self.settings.smart_variant == "mtdnn" and self.processes.any(found is None):
+                found = None
             if found is None:
                 out.skipped_penalty = True
                 return
             delta = found
-        again = self._outer_dropout(replay, streams["smart dropout"])
+        again = self._outer_dropout(replay, streams["smart dropout"], share)
         perturbed = self.model(words + delta, batch, again)
         measure = mtdnn.outer_divergence if self.settings.smart_variant == "mtdnn" else divergence
         for task in tasks:
-            out.r_s[task] = measure(self._kind(task), perturbed[task], logits[task]).mean()
+            out.r_s[task] = mean(measure(self._kind(task), perturbed[task], logits[task]), example.count(task))
             weight = self.model.tasks.get(task).weight * self.settings.lam[task]
             out.total = out.total + weight * out.r_s[task]
         if probe:
             with torch.no_grad():
-                at_zero = self.model(words.detach(), batch, self._outer_dropout(replay, streams["probe"]))
+                at_zero = self.model(words.detach(), batch, self._outer_dropout(replay, streams["probe"], share))
             for task in tasks:
-                value = measure(self._kind(task), at_zero[task], logits[task].detach()).mean()
-                out.r_s_zero[task] = value.detach()
+                values = measure(self._kind(task), at_zero[task], logits[task].detach())
+                out.r_s_zero[task] = mean(values, example.count(task)).detach()
 
-    def _outer_dropout(self, replay: ReplayDropout, generator: torch.Generator) -> Dropout:
+    def _outer_dropout(self, replay: ReplayDropout, generator: torch.Generator, share: Share | None) -> Dropout:
         mode = self.settings.smart_dropout
         if mode == "on":
-            return FreshDropout(generator)
+            return FreshDropout(generator, share=share)
         return replay if mode == "same" else no_dropout
 
     def _ascend(
@@ -155,6 +187,7 @@ class Objective:
         logits: Mapping[str, Tensor],
         replay: ReplayDropout,
         start: Tensor,
+        whole: int | None,
         *,
         check: bool,
     ) -> Tensor:
@@ -164,7 +197,7 @@ class Objective:
             with torch.autocast(words.device.type, enabled=False):
                 exact = smart.gradient_of(self._divergence(batch, words.detach(), logits, replay), start)
             out.ascent_cosine = linear_ascent.direction_cosine(
-                gradient_at(start), exact, batch.sentence, batch.sentences
+                gradient_at(start), exact, batch.sentence, batch.sentences, whole
             )
         return self._climb(gradient_at, start, batch)
 
@@ -192,14 +225,14 @@ class Objective:
 
         return divergence_at
 
-    def _add_bregman(self, out: Losses, part: Selection, all_words: Tensor, logits: Mapping[str, Tensor]) -> None:
+    def _add_bregman(self, out: Losses, example: Example, part: Selection, logits: Mapping[str, Tensor]) -> None:
         assert self.teacher is not None
         module = self.teacher.module
         assert isinstance(module, MultiTaskModel)
         with torch.no_grad():
             target = module(module.encoder.look_up(part.batch), part.batch)
         for task in part.batch.outputs:
-            out.bregman[task] = divergence(self._kind(task), logits[task], target[task]).mean()
+            out.bregman[task] = mean(divergence(self._kind(task), logits[task], target[task]), example.count(task))
             weight = self.model.tasks.get(task).weight * self.settings.mu[task]
             out.total = out.total + weight * out.bregman[task]
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from smartcli.config import Settings
 from smartcli.engine.allocator import peak_memory, release_freed_memory
 from smartcli.engine.batches import Batcher, Prepared, Split, ahead
+from smartcli.engine.distributed import ALONE, Processes
 from smartcli.engine.memory import is_out_of_memory
 from smartcli.engine.model import MultiTaskModel
 from smartcli.engine.phase import PhaseState, load_model
@@ -43,7 +44,7 @@ SAVE_SECONDS = 600.0
 class Callbacks:
     """Where the loop reports: `record` a log line, `tick` progress that is not logged, `save` a snapshot.
 
-    `stop` is asked after each step and says whether to end now.
+    `stop` is asked after each step and says whether to end now; of several processes before it, and one suffices.
     """
 
     record: Callable[[dict[str, Any]], None]
@@ -67,6 +68,7 @@ class Job:
     bf16: bool
     device: torch.device
     score: ScoreTask
+    processes: Processes = ALONE
 
     def phases(self) -> list[Phase]:
         """Return the phases of the run."""
@@ -103,12 +105,15 @@ class Trainer:
         self.job, self.callbacks, self.resume = job, callbacks, resume
         self.position = resume.position if resume is not None else Position()
         self.phases = job.phases()
-        self.batcher = Batcher(job.train, job.reader.template, job.settings, job.reader.max_length, job.device)
+        self.batcher = Batcher(
+            job.train, job.reader.template, job.settings, job.reader.max_length, job.device, job.processes
+        )
         self.started = time.perf_counter() - self.position.seconds
         self.saved_at = time.perf_counter()
         self.kept: DevScores | None = None
         self.warnings: list[str] = []
         self.last_epoch: int | None = None
+        self.asked = False
 
     def run(self) -> Result:
         """Train every phase that is not done yet."""
@@ -137,7 +142,7 @@ class Trainer:
 
     def _run_phase(self, phase: Phase) -> None:
         job, at = self.job, self.position
-        state = PhaseState(job.model, phase, job.settings, job.device, job.bf16)
+        state = PhaseState(job.model, phase, job.settings, job.device, job.bf16, job.processes)
         if self.resume is not None and at.step > 0:
             state.restore(self.resume.tensors)
         self.resume = None
@@ -162,6 +167,8 @@ class Trainer:
     def _one_step(self, prepared: Prepared, state: PhaseState, phase: Phase, *, logged: bool) -> None:
         at = self.position
         before = state.streams.state()
+        if self.job.processes.several:
+            state.updater.stop = self.callbacks.stop()
         try:
             outcome = state.updater.run(
                 prepared, probe=logged, check=logged and prepared.step.number % CHECK_EVERY <= 1
@@ -174,6 +181,7 @@ class Trainer:
                 f"out of memory in step {at.total + 1} with {size} ({str(error) or 'no reason'}); free memory and go "
                 "on from the last save with --resume, or start another run with a lower --batch-size or --max-length"
             ) from error
+        self.asked = state.updater.stop
         if outcome.bad is not None:
             self._bad_step(prepared, outcome, state, before)
         at.step += 1
@@ -216,6 +224,7 @@ class Trainer:
 
     def _end_epoch(self, epoch: int, state: PhaseState, phase: Phase) -> None:
         at = self.position
+        self.job.processes.check_same(list(state.model_tensors().values()))
         scores = self._score(phase.tasks)
         record: dict[str, Any] = {"event": "dev", "epoch": epoch, "step": at.total}
         if len(self.phases) > 1:
@@ -248,7 +257,7 @@ class Trainer:
     def _score(self, trained: tuple[str, ...]) -> DevScores:
         job = self.job
         try:
-            return score_dev(job.model, job.dev, job.train, trained, job.reader, job.score)
+            return score_dev(job.model, job.dev, job.train, trained, job.reader, job.score, job.processes)
         except FloatingPointError as error:
             raise SmartCliError(f"step {self.position.total}: {error}; lower --lr, or set --clip-norm 1") from error
 
@@ -256,7 +265,7 @@ class Trainer:
         every = self.job.settings.save_every
         due = ends_epoch or time.perf_counter() - self.saved_at >= SAVE_SECONDS
         due = due or (every is not None and number % every == 0)
-        asked = self.callbacks.stop()
+        asked = self.asked if self.job.processes.several else self.callbacks.stop()
         if due or asked:
             self._save(state)
         if asked:

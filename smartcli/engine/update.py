@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from smartcli.engine import bregman, surgery
 from smartcli.engine.batches import Prepared
-from smartcli.engine.gradients import Gradients, table_rows
+from smartcli.engine.distributed import ALONE, Processes
+from smartcli.engine.gradients import Gradients, spread_rows, table_rows
 from smartcli.engine.optimizer import set_learning_rate
 from smartcli.engine.schedule import learning_rate
 from smartcli.engine.step import Example, Losses, Objective
@@ -50,6 +51,9 @@ class Updater:
     own: dict[str, list[nn.Parameter]]
     """Each task's head parameters."""
     steps: int
+    processes: Processes = ALONE
+    stop: bool = False
+    """Whether this process is asked to stop; of several, after `run`, whether one of them was before."""
 
     def __post_init__(self) -> None:
         # Found here and not in a step: a wrong name must fail before anything is trained.
@@ -59,7 +63,8 @@ class Updater:
     def run(self, prepared: Prepared, *, probe: bool, check: bool = False) -> Outcome:
         """Update once; where anything is not finite nothing is changed and `bad` says what.
 
-        `probe` and `check` measure what `Objective.losses` says, for the log.
+        `probe` and `check` measure what `Objective.losses` says, for the log. `stop` travels with the gradients, so
+        that all processes stop after the same step.
         """
         parts: list[Losses] = []
         cosines: dict[str, float] = {}
@@ -89,7 +94,26 @@ class Updater:
         if losses.total.requires_grad and bool(torch.isfinite(losses.total)):
             losses.total.backward()  # type: ignore[no-untyped-call]
             self.gradients.collect(words, example.batch)
+        if self.processes.several:
+            vocabulary = example.vocabulary
+            self.gradients.replace(self._summed(losses, self.gradients.widened(vocabulary)), vocabulary)
         return losses
+
+    def _summed(self, losses: Losses, gradients: Sequence[Tensor]) -> list[Tensor]:
+        """Sum gradients over the processes, and with them the numbers of `losses` and the wish to stop."""
+        named = [(values, t) for values in (losses.loss, losses.r_s, losses.r_s_zero, losses.bregman) for t in values]
+        cosine = [] if losses.ascent_cosine is None else [losses.ascent_cosine]
+        numbers = [losses.total, *(values[task] for values, task in named), *cosine]
+        stop = torch.tensor([float(self.stop)], device=losses.total.device)
+        own = torch.cat([torch.stack([number.detach().float() for number in numbers]), stop])
+        found, *out = self.processes.sum([own, *gradients])
+        losses.total = found[0]
+        for (values, task), value in zip(named, found[1:], strict=False):
+            values[task] = value
+        if cosine:
+            losses.ascent_cosine = found[-2]
+        self.stop = bool(found[-1] > 0)
+        return out
 
     def _operate(
         self, examples: Sequence[Example], probe: bool, check: bool = False
@@ -98,7 +122,7 @@ class Updater:
 
         Words differ by task, so rows of the table are laid out over the union of the step's words.
         """
-        vocabulary = torch.unique(torch.cat([example.batch.vocabulary for example in examples]))
+        vocabulary = torch.unique(torch.cat([example.vocabulary for example in examples]))
         parts: list[Losses] = []
         shared: list[list[Tensor]] = []
         tasks = [next(iter(example.batch.outputs)) for example in examples]
@@ -106,19 +130,24 @@ class Updater:
             words = self._words(example)
             losses = self.objective.losses(example, words, self.streams, probe=probe, check=check)
             parts.append(losses)
-            if not bool(torch.isfinite(losses.total)):
+            finite = bool(torch.isfinite(losses.total))
+            if not (finite or self.processes.several):
                 return parts, {}
             wanted = [*self.shared, *self.own[task], *([words] if words.requires_grad else [])]
-            found = torch.autograd.grad(losses.total, wanted, allow_unused=True) if wanted else ()
+            found: Sequence[Tensor | None] = [None] * len(wanted)
+            if wanted and finite:
+                found = torch.autograd.grad(losses.total, wanted, allow_unused=True)
             full = [torch.zeros_like(w) if g is None else g for w, g in zip(wanted, found, strict=True)]
+            if words.requires_grad:
+                batch = example.batch
+                full[-1] = spread_rows(table_rows(full[-1], batch), batch.vocabulary, vocabulary)
+            if self.processes.several:
+                full = self._summed(losses, full)
+                if not bool(torch.isfinite(losses.total)):
+                    return parts, {}
             for parameter, gradient in zip(self.own[task], full[len(self.shared) :], strict=False):
                 parameter.grad = gradient
-            mine = full[: len(self.shared)]
-            if words.requires_grad:
-                rows = torch.zeros(len(vocabulary), words.shape[1], dtype=words.dtype, device=words.device)
-                place = torch.searchsorted(vocabulary, example.batch.vocabulary)
-                mine.append(rows.index_copy_(0, place, table_rows(full[-1], example.batch)))
-            shared.append(mine)
+            shared.append([*full[: len(self.shared)], *(full[-1:] if words.requires_grad else [])])
         if not shared[0]:
             return parts, {}
         gram = surgery.gram_matrix(shared)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from smartcli import ranks
 from smartcli.config import Settings, field_of
 from smartcli.errors import UserError
 from smartcli.home import Home
@@ -87,9 +88,20 @@ def check_finished(checkpoint: Checkpoint, command: str, resolved: Resolved) -> 
 
 
 def as_started(settings: Settings, machine: Mapping[str, Any], given: frozenset[str]) -> Settings:
-    """Return `settings` with the threads and the precision with which the run started, where none are given."""
-    stored = {key: machine.get(key) for key in ("threads", "precision")}
+    """Return `settings` with the threads and the precision with which the run started, where none are given.
+
+    With another number of processes each has other cores, and so its own threads.
+    """
+    keys = ("threads", "precision") if machine.get("processes", 1) == ranks.size() else ("precision",)
+    stored = {key: machine.get(key) for key in keys}
     return replace(settings, **{key: value for key, value in stored.items() if value is not None and key not in given})
+
+
+def machine_changes(started: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return in what the machine differs from the one that the run started on, where results depend on it."""
+    was = {"processes": 1, **started}
+    keys = ("cpu", "device", "torch", "processes", "threads", "precision")
+    return [f"{key} is {now[key]}, but the run started with {was.get(key)}" for key in keys if was.get(key) != now[key]]
 
 
 def check_encoder(run: Run, about: Mapping[str, Any]) -> None:

@@ -7,10 +7,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smartcli.atomic import explain_os_errors
 from smartcli.errors import SmartCliError
+
+if TYPE_CHECKING:
+    from smartcli.engine.train import Job, Result
 
 
 class RunLog:
@@ -50,3 +53,34 @@ class RunLog:
         with explain_os_errors(self.path, "write"):
             os.fsync(self._file.fileno())
         return self._file.tell()
+
+
+def start_event(name: str, job: Job, header: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the first record of a training, from what its run stores about itself."""
+    phases = job.phases()
+    epochs = {phase.key: phase.epochs for phase in phases}
+    return {
+        "event": "start",
+        "command": header["command"],
+        "name": name,
+        "steps": sum(phase.steps for phase in phases),
+        "epochs": phases[0].epochs if len(phases) == 1 else epochs,
+        **{key: header[key] for key in ("settings", "data", "encoder")},
+        **header["machine"],
+    }
+
+
+def end_event(result: Result) -> dict[str, Any]:
+    """Return the last record of a finished training."""
+    at = result.position
+    return {
+        "event": "end",
+        "step": at.total,
+        "seconds": at.seconds,
+        "examples": at.examples,
+        "tokens": at.tokens,
+        "truncated": at.truncated,
+        "bad_steps": at.bad_steps,
+        "best_epoch": result.best_epoch,
+        "peak_memory": result.peak_memory,
+    }

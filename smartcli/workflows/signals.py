@@ -21,8 +21,8 @@ class StopFlag:
 
     @property
     def exit_code(self) -> int:
-        """130 for Ctrl-C, 143 for SIGTERM."""
-        return 128 + (self.signal or signal.SIGINT)
+        """130 for Ctrl-C, 143 for SIGTERM, also where another process of the training had it."""
+        return 128 + (self.signal or signal.SIGTERM)
 
 
 @contextmanager

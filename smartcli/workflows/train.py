@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from smartcli.config import Settings
 from smartcli.data.store import DataSet
-from smartcli.errors import Stopped
+from smartcli.errors import SmartCliError, Stopped
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.checkpoints import Registry
@@ -19,13 +19,22 @@ from smartcli.registry.runs import Run, Runs
 from smartcli.workflows.finish import describe, predictions_of, register
 from smartcli.workflows.inputs import Inputs, read_inputs
 from smartcli.workflows.remarks import remarks
-from smartcli.workflows.resume import adopt_run, as_started, check_encoder, check_finished, find_run
-from smartcli.workflows.run_log import RunLog
+from smartcli.workflows.resume import (
+    adopt_run,
+    as_started,
+    check_encoder,
+    check_finished,
+    find_run,
+    machine_changes,
+)
+from smartcli.workflows.run_log import RunLog, end_event, start_event
+from smartcli.workflows.scale_out import as_told, compare, resume_command, tell, wait_for_first
 from smartcli.workflows.settings import Resolved
 from smartcli.workflows.signals import StopFlag, stop_on_signals
 
 if TYPE_CHECKING:
     from smartcli.engine.device import Choice
+    from smartcli.engine.distributed import Processes
     from smartcli.engine.state import Snapshot
     from smartcli.engine.train import Job, Result
 
@@ -50,14 +59,21 @@ def train(
     resume: str | None,
     argv: list[str],
     listener: Listener,
+    processes: Processes | None = None,
 ) -> TrainOutcome:
     """Train what `resolved` says and register it; `listener` hears every log record and each step's progress.
 
+    Of several `processes` the first does so, and the others give it their part of every step.
     Stopped (exit 130 or 143) when a signal ended it after a save; UserError for what the user can mend.
     """
+    if processes is not None and processes.rank > 0:
+        from smartcli.workflows.follow import follow
+
+        return follow(home, command, resolved, argv, processes)
     found = find_run(home, command, name, resume)
     if isinstance(found, Checkpoint):
         check_finished(found, command, resolved)
+        tell(processes, {"finished": found.name})
         return TrainOutcome(found.name, found.meta, already=True)
     registry, runs = Registry(home), Runs(home)
     with stop_on_signals() as stop, ExitStack() as stack:
@@ -66,7 +82,8 @@ def train(
             resolved = adopt_run(home, found, resolved)
         elif name is not None:
             registry.check_free(name)
-        training = Training(home, command, resolved, argv, listener, stop)
+        tell(processes, {"run": found.name if found is not None else None})
+        training = Training(home, command, resolved, argv, listener, stop, processes)
         training.prepare(found)
         if found is None:
             # Only now, so that a wrong option uses up no number and leaves no file.
@@ -74,6 +91,7 @@ def train(
             run = runs.create(run_name, training.header())
         else:
             run_name, run = found.name, found
+        tell(processes, run_name)
         checkpoint = training.run(run, registry)
         runs.remove(run_name)
     return TrainOutcome(checkpoint.name, checkpoint.meta)
@@ -90,9 +108,11 @@ class Training:
         argv: list[str],
         listener: Listener,
         stop: StopFlag,
+        processes: Processes | None = None,
     ) -> None:
         self.home, self.command, self.resolved = home, command, resolved
         self.argv, self.listener, self.stop = argv, listener, stop
+        self.processes = processes
         self.inputs: Inputs
         self.choice: Choice
         self.job: Job
@@ -111,25 +131,28 @@ class Training:
         With `run`, the interrupted one, threads, precision and encoder must be or become what they were.
         """
         from smartcli.engine.device import choose, choose_device
+        from smartcli.engine.distributed import ALONE
         from smartcli.engine.train import Job
         from smartcli.metrics import score
 
         settings = self.resolved.settings
         choose_device(settings.device)
+        told = wait_for_first(self.processes)
         say = lambda text: self.listener({"event": "note", "message": text})  # noqa: E731
         self.inputs = read_inputs(self.home, self.data_set, settings, say)
-        if run is None:
-            self.choice = choose(settings, self.home)
-        else:
+        started = run.header["machine"] if run is not None else {}
+        if run is not None:
             check_encoder(run, self.inputs.source.about)
-            started = run.header["machine"]
-            self.choice = choose(as_started(settings, started, self.resolved.given), self.home)
-            if self.choice.precision == started.get("precision"):
-                self.choice = replace(self.choice, reason=started.get("precision_reason", self.choice.reason))
+        asked = as_started(settings, started, self.resolved.given) if told is None else as_told(settings, told)
+        self.choice = choose(asked, self.home)
+        if self.choice.precision == started.get("precision"):
+            self.choice = replace(self.choice, reason=started.get("precision_reason", self.choice.reason))
+        compare(self.processes, told, self._facts(asked))
         if self.choice.warning:
             self.warn(self.choice.warning)
 
-        device = choose_device(self.choice.device)
+        processes = self.processes or ALONE
+        device = processes.device(choose_device(self.choice.device))
         self.inputs.model.to(device)
         if settings.compile:
             from smartcli.engine.compiled import compile_layers
@@ -147,6 +170,7 @@ class Training:
             bf16=self.choice.bf16,
             device=device,
             score=score,
+            processes=processes,
         )
         for remark in remarks(self.job) if run is None else ():
             self.warn(remark)
@@ -155,7 +179,19 @@ class Training:
         """Return what the run ran on."""
         from smartcli.engine.device import machine
 
-        return machine(self.choice)
+        return machine(self.choice) | {"processes": self.processes.size if self.processes is not None else 1}
+
+    def _facts(self, asked: Settings) -> dict[str, Any]:
+        """Return what all processes of a training must have alike, and the threads that were asked for."""
+        return {
+            "settings": self.resolved.settings.to_json(),
+            "data set": self.data_set.fingerprint,
+            "encoder": self.inputs.source.about,
+            "torch": self.machine()["torch"],
+            "device": self.choice.device,
+            "precision": self.choice.precision,
+            "threads": asked.threads,
+        }
 
     def header(self) -> dict[str, Any]:
         """Return what a run stores about itself."""
@@ -171,9 +207,10 @@ class Training:
 
     def run(self, run: Run, registry: Registry) -> Checkpoint:
         """Train from the run's last save, or from the start, and register the result."""
-        from smartcli.engine.train import Callbacks, Interrupted, train
+        from smartcli.engine.train import Callbacks, train
 
-        snapshot = self._last_save(run)
+        snapshot = self.last_save(run)
+        start = start_event(run.name, self.job, self.header())
         with RunLog(run.log_path, snapshot.position.log_bytes if snapshot is not None else 0) as log:
 
             def record(event: Mapping[str, Any]) -> None:
@@ -185,42 +222,50 @@ class Training:
                 run.save(state.write, state.position.to_json())
 
             if snapshot is None:
-                record(self._start_event(run.name))
+                record(start)
             else:
-                self.listener(self._start_event(run.name))
+                self.listener(start)
                 record({"event": "resume", "step": snapshot.position.total, **self.machine()})
-            try:
+            with self.ending(run):
                 result = train(self.job, Callbacks(record, self.listener, save, self.stop), snapshot)
-            except Interrupted as stopped:
-                raise Stopped(
-                    f"stopped after step {self._step_of(run)}, and saved; go on with: {self._resume_command(run.name)}",
-                    self.stop.exit_code,
-                ) from stopped
-            except KeyboardInterrupt as stopped:
-                raise Stopped(
-                    f"stopped at once; what was trained since step {self._step_of(run)} is lost; "
-                    f"go on with: {self._resume_command(run.name)}",
-                    128 + signal.SIGINT,
-                ) from stopped
             for warning in result.warnings:
                 self.warn(warning)
-            record(self._end_event(result))
+            record(end_event(result))
             log.synced()
         return self._register(result, run, registry)
 
-    def _last_save(self, run: Run) -> Snapshot | None:
+    @contextmanager
+    def ending(self, run: Run) -> Iterator[None]:
+        """Say where an ended training goes on."""
+        from smartcli.engine.distributed import Lost
+        from smartcli.engine.train import Interrupted
+
+        try:
+            yield
+        except Interrupted as stopped:
+            raise Stopped(
+                f"stopped after step {self._step_of(run)}, and saved; go on with: {self._resume_command(run.name)}",
+                self.stop.exit_code,
+            ) from stopped
+        except KeyboardInterrupt as stopped:
+            raise Stopped(f"stopped at once; {self._lost(run)}", 128 + signal.SIGINT) from stopped
+        except Lost as error:
+            raise SmartCliError(f"{error}; {self._lost(run)}") from error
+
+    def _lost(self, run: Run) -> str:
+        return f"what was trained since step {self._step_of(run)} is lost; go on with: {self._resume_command(run.name)}"
+
+    def last_save(self, run: Run) -> Snapshot | None:
+        """Return what the run saved last, after a warning of what differs from where it started."""
         saved = run.load()
         if saved is None:
             return None
         from smartcli.engine.state import Snapshot
 
-        stored, now = run.header["machine"], self.machine()
-        for key in ("cpu", "device", "torch", "threads", "precision"):
-            if stored.get(key) != now[key]:
-                self.warn(
-                    f"{key} is {now[key]}, but the run started with {stored.get(key)}: it goes on, but its numbers "
-                    "may differ from an uninterrupted run's in the last digits"
-                )
+        for change in machine_changes(run.header["machine"], self.machine()):
+            self.warn(
+                f"{change}: it goes on, but its numbers may differ from an uninterrupted run's in the last digits"
+            )
         return Snapshot.read(*saved)
 
     def _step_of(self, run: Run) -> int:
@@ -228,39 +273,10 @@ class Training:
         return int(position["total"]) if position is not None else 0
 
     def _resume_command(self, name: str) -> str:
-        words = ["smart"]
+        words = []
         if any(word.partition("=")[0] == "--home" for word in self.argv):
             words += ["--home", str(self.home.root)]
-        return shlex.join([*words, self.command, "--resume", name])
-
-    def _start_event(self, name: str) -> dict[str, Any]:
-        phases = self.job.phases()
-        epochs = {phase.key: phase.epochs for phase in phases}
-        return {
-            "event": "start",
-            "command": self.command,
-            "name": name,
-            "steps": sum(phase.steps for phase in phases),
-            "epochs": phases[0].epochs if len(phases) == 1 else epochs,
-            "settings": self.resolved.settings.to_json(),
-            "data": {"name": self.data_set.name, "fingerprint": self.data_set.fingerprint},
-            "encoder": self.inputs.source.about,
-            **self.machine(),
-        }
-
-    def _end_event(self, result: Result) -> dict[str, Any]:
-        at = result.position
-        return {
-            "event": "end",
-            "step": at.total,
-            "seconds": at.seconds,
-            "examples": at.examples,
-            "tokens": at.tokens,
-            "truncated": at.truncated,
-            "bad_steps": at.bad_steps,
-            "best_epoch": result.best_epoch,
-            "peak_memory": result.peak_memory,
-        }
+        return resume_command([*words, self.command, "--resume", name])
 
     def _register(self, result: Result, run: Run, registry: Registry) -> Checkpoint:
         meta = describe(

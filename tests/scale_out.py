@@ -1,0 +1,71 @@
+"""Trainings in the processes that torchrun starts: `torchrun … tests/scale_out.py HOME ENCODER JOBS OUT`.
+
+JOBS is a JSON object, a name to the options of a training; every step of each goes to OUT.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
+Steps = dict[str, list[dict[str, Any]]]
+
+
+def start(processes: int, *words: str, **env: str) -> subprocess.Popen[str]:
+    """Start `torchrun WORDS`; each process has one thread, as torchrun has it."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    return subprocess.Popen(
+        [*TORCHRUN, str(processes), *words],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path} | env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def steps_of(processes: int, shop: Any, jobs: Mapping[str, Mapping[str, Any]], out: Path) -> Steps:
+    """Train every job in so many processes, and return the steps that the first one reported."""
+    words = [str(shop.home.root), str(shop.encoder), json.dumps(jobs), str(out)]
+    running = start(processes, str(ROOT / "tests" / "scale_out.py"), *words)
+    _, err = running.communicate(timeout=300)
+    assert running.returncode == 0, err
+    found: Steps = json.loads(out.read_text())
+    return found
+
+
+def collect(train: Callable[..., Any]) -> list[dict[str, Any]]:
+    """Return the step and dev events that `train` gives its listener."""
+    events: list[dict[str, Any]] = []
+    train(listener=lambda event: events.append(dict(event)))
+    return [event for event in events if event["event"] in ("step", "dev")]
+
+
+def main(root: str, encoder: str, jobs: str, out: str) -> None:
+    """Train the jobs one after the other, as one of the processes."""
+    from training import Shop
+
+    from smartcli import ranks
+    from smartcli.home import Home
+    from smartcli.workflows.scale_out import joined
+    from smartcli.workflows.train import train
+
+    shop, found = Shop(Home(Path(root)), Path(encoder)), {}
+    with joined() as processes:
+        for name, options in json.loads(jobs).items():
+            where = {"name": name, "resume": None, "argv": ["smart", "finetune"], "processes": processes}
+            resolved = shop.resolve(**options)
+            found[name] = collect(partial(train, shop.home, "finetune", resolved, **where))
+    if ranks.rank() == 0:
+        Path(out).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
