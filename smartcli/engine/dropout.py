@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,10 +19,21 @@ Axis = str
 """token, sentence, example:TASK:SIDE, or attentionG for group G."""
 
 
-class Dropout(Protocol):
-    """Drops entries of `x`; `axis` says what its first dimension counts, `key` names the place."""
+class Dropout:
+    """Drops entries; `axis` says what the first dimension counts, `key` names the place."""
 
-    def __call__(self, x: Tensor, p: float, axis: Axis, key: str) -> Tensor: ...
+    def mask(self, shape: Sequence[int], device: torch.device, p: float, axis: Axis, key: str) -> Tensor | None:
+        """Return what entries of this `shape` are multiplied by, None for 1: nothing is dropped."""
+        return None
+
+    def __call__(self, x: Tensor, p: float, axis: Axis, key: str) -> Tensor:
+        """Return `x` with its mask applied."""
+        mask = self.mask(x.shape, x.device, p, axis, key)
+        return x if mask is None else x * mask
+
+
+no_dropout = Dropout()
+"""Nothing is dropped (evaluation, teacher, `--smart-dropout off`)."""
 
 
 def scaled_mask(
@@ -43,12 +54,7 @@ def scaled_mask(
     return mask.ge_(float(cut - 32768)).mul_(65536 / (65536 - cut))
 
 
-def no_dropout(x: Tensor, p: float, axis: Axis, key: str) -> Tensor:
-    """Return `x` as it is (evaluation, teacher, `--smart-dropout off`)."""
-    return x
-
-
-class FreshDropout:
+class FreshDropout(Dropout):
     """Draws a new mask at each place; with `record` the masks stay for a `ReplayDropout`.
 
     Of the part of a batch that is one process's `share` the masks are those that these rows have in the whole.
@@ -58,30 +64,30 @@ class FreshDropout:
         self.generator, self.share = generator, share
         self.masks: dict[str, tuple[Axis, Tensor]] | None = {} if record else None
 
-    def __call__(self, x: Tensor, p: float, axis: Axis, key: str) -> Tensor:
+    def mask(self, shape: Sequence[int], device: torch.device, p: float, axis: Axis, key: str) -> Tensor | None:
         if p == 0.0:
-            return x
+            return None
         if self.share is None:
-            mask = scaled_mask(x.shape, p, self.generator, x.device)
+            mask = scaled_mask(shape, p, self.generator, device)
         else:
-            shape = (self.share.sizes[axis], *x.shape[1:])
-            mask = scaled_mask(shape, p, self.generator, x.device, self.share.rows[axis])
+            whole = (self.share.sizes[axis], *shape[1:])
+            mask = scaled_mask(whole, p, self.generator, device, self.share.rows[axis])
         if self.masks is not None:
             self.masks[key] = (axis, mask)
-        return x * mask
+        return mask
 
 
-class ReplayDropout:
+class ReplayDropout(Dropout):
     """Applies recorded masks again; `rows` picks, for each axis, the entries that the new batch holds."""
 
     def __init__(self, masks: dict[str, tuple[Axis, Tensor]], rows: dict[str, Tensor] | None = None) -> None:
         self.masks = masks
         self.rows = rows
 
-    def __call__(self, x: Tensor, p: float, axis: Axis, key: str) -> Tensor:
+    def mask(self, shape: Sequence[int], device: torch.device, p: float, axis: Axis, key: str) -> Tensor | None:
         if p == 0.0:
-            return x
+            return None
         _, mask = self.masks[key]
         if self.rows is not None and axis in self.rows:
             mask = mask.index_select(0, self.rows[axis])
-        return x * mask
+        return mask

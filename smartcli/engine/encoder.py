@@ -11,11 +11,13 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from smartcli.engine.attention import attend, relative_buckets
 from smartcli.engine.dropout import Dropout, no_dropout
 from smartcli.engine.linear import Linear, linear
 from smartcli.engine.packing import PackedBatch
+from smartcli.engine.residual import add_and_norm
 from smartcli.engine.rows import pick
 from smartcli.families.spec import EncoderSpec
 
@@ -23,10 +25,19 @@ Pooling = Literal["cls", "pooler", "mean"]
 
 
 def activation(name: str, x: Tensor) -> Tensor:
-    """Apply `gelu`, `gelu_new` (tanh form) or `relu`."""
-    if name == "relu":
-        return F.relu(x)
-    return F.gelu(x, approximate="tanh" if name == "gelu_new" else "none")
+    """Apply `gelu`, `gelu_new` (tanh form) or `relu`; a tangent of `x` gets no graph."""
+    value, tangent = forward_ad.unpack_dual(x)  # type: ignore[no-untyped-call]
+    form = "tanh" if name == "gelu_new" else "none"
+    out: Tensor = F.relu(value) if name == "relu" else F.gelu(value, approximate=form)
+    if tangent is None:
+        return out
+    with torch.no_grad():
+        if name == "relu":
+            moved = tangent * (value > 0)
+        else:
+            moved = torch.ops.aten.gelu_backward(tangent, value, approximate=form)
+    dual: Tensor = forward_ad.make_dual(out, moved)  # type: ignore[no-untyped-call]
+    return dual
 
 
 def feed_forward(
@@ -37,13 +48,12 @@ def feed_forward(
 
 
 class Layer(nn.Module):
-    """One post-norm transformer layer; key and value share one matrix multiply."""
+    """One post-norm transformer layer; query, key and value share one matrix multiply."""
 
     def __init__(self, spec: EncoderSpec) -> None:
         super().__init__()
         width = spec.hidden_size
-        self.query = Linear(width, width)
-        self.key_value = Linear(width, 2 * width)
+        self.qkv = Linear(width, 3 * width)
         self.attention_out = Linear(width, width)
         self.attention_norm = nn.LayerNorm(width, eps=spec.layer_norm_eps)
         self.feed_in = nn.Linear(width, spec.ffn_size)
@@ -56,6 +66,11 @@ class Layer(nn.Module):
     def feed_weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return weight and bias of the feed-forward part's first and second half."""
         return self.feed_in.weight, self.feed_in.bias, self.feed_out.weight, self.feed_out.bias
+
+    def ask_first(self, x: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+        """Return key and value (T, 2D) of all tokens, and the query (S, D) of each sentence's first token."""
+        weight, bias, width = self.qkv.weight, self.qkv.bias, x.shape[1]
+        return linear(x, weight[width:], bias[width:]), linear(first, weight[:width], bias[:width])
 
     def forward(
         self,
@@ -70,27 +85,27 @@ class Layer(nn.Module):
         first_only: bool,
     ) -> Tensor:
         """Return (T, D), or with `first_only` the first token's row of each sentence, (S, D)."""
-        key, value = self.key_value(x).chunk(2, dim=1)
         rows = pick(x, batch.starts) if first_only else x
         axis = "sentence" if first_only else "token"
+        packed, query = self.ask_first(x, rows) if first_only else (self.qkv(x), None)
         mixed = attend(
-            self.query(rows),
-            key,
-            value,
+            packed,
+            query,
             batch,
             heads=self.heads,
-            first_only=first_only,
             bias=bias,
             dropout=dropout,
             p=attention_p,
             place=f"{place}.attention",
         )
-        rows = self.attention_norm(dropout(self.attention_out(mixed), p, axis, f"{place}.attention_out") + rows)
+        mixed = self.attention_out(mixed)
+        mask = dropout.mask(mixed.shape, mixed.device, p, axis, f"{place}.attention_out")
+        rows = add_and_norm(mixed, mask, rows, self.attention_norm)
         # Scoring is never compiled: it would compile a second time, for less than that costs.
         feed = self.feed if torch.is_grad_enabled() else feed_forward
         fed = feed(rows, *self.feed_weights(), self.act)
-        out: Tensor = self.feed_norm(dropout(fed, p, axis, f"{place}.feed_out") + rows)
-        return out
+        mask = dropout.mask(fed.shape, fed.device, p, axis, f"{place}.feed_out")
+        return add_and_norm(fed, mask, rows, self.feed_norm)
 
 
 class Encoder(nn.Module):
@@ -104,7 +119,7 @@ class Encoder(nn.Module):
         self.types = nn.Embedding(spec.token_types, spec.embedding_size) if spec.token_types else None
         self.norm = nn.LayerNorm(spec.embedding_size, eps=spec.layer_norm_eps)
         self.project = (
-            nn.Linear(spec.embedding_size, spec.hidden_size) if spec.embedding_size != spec.hidden_size else None
+            Linear(spec.embedding_size, spec.hidden_size) if spec.embedding_size != spec.hidden_size else None
         )
         self.layers = nn.ModuleList(Layer(spec) for _ in range(spec.layers))
         self.relative = nn.Embedding(spec.relative_buckets, spec.heads) if spec.relative_buckets else None
@@ -121,10 +136,10 @@ class Encoder(nn.Module):
         self, words: Tensor, batch: PackedBatch, *, pooling: Pooling = "cls", dropout: Dropout = no_dropout
     ) -> Tensor:
         """Return one vector a sentence, (S, D): the first token's, the pooler's, or the tokens' mean."""
-        x: Tensor = words + self.positions(batch.positions + self.spec.position_offset)
+        place: Tensor = self.positions(batch.positions + self.spec.position_offset)
         if self.types is not None:
-            x = x + self.types(batch.types)
-        x = dropout(self.norm(x), self.dropout, "token", "embeddings")
+            place = place + self.types(batch.types)
+        x = dropout(add_and_norm(words, None, place, self.norm), self.dropout, "token", "embeddings")
         if self.project is not None:
             x = self.project(x)
         bias = self._bias(batch)
@@ -181,12 +196,11 @@ def canonical_tensors(encoder: Encoder) -> dict[str, Tensor]:
     for number, module in enumerate(encoder.layers):
         assert isinstance(module, Layer)
         at = f"encoder.layer.{number}"
-        out |= _named(f"{at}.attention.self.query", module.query)
-        width = module.query.weight.shape[0]
-        for part, name in enumerate(("key", "value")):
+        width = module.qkv.weight.shape[1]
+        for part, name in enumerate(("query", "key", "value")):
             rows = slice(part * width, (part + 1) * width)
-            out[f"{at}.attention.self.{name}.weight"] = module.key_value.weight.data[rows]
-            out[f"{at}.attention.self.{name}.bias"] = module.key_value.bias.data[rows]
+            out[f"{at}.attention.self.{name}.weight"] = module.qkv.weight.data[rows]
+            out[f"{at}.attention.self.{name}.bias"] = module.qkv.bias.data[rows]
         out |= _named(f"{at}.attention.output.dense", module.attention_out)
         out |= _named(f"{at}.attention.output.LayerNorm", module.attention_norm)
         out |= _named(f"{at}.intermediate.dense", module.feed_in)

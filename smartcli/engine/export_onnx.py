@@ -71,8 +71,8 @@ def _layer(layer: Layer, x: Tensor, hidden: Tensor) -> Tensor:
     def by_head(y: Tensor) -> Tensor:
         return y.view(n, length, layer.heads, width // layer.heads).transpose(1, 2)
 
-    key, value = layer.key_value(x).split(width, dim=2)
-    scores = by_head(layer.query(x)) @ by_head(key).transpose(2, 3) / math.sqrt(width // layer.heads)
+    query, key, value = layer.qkv(x).split(width, dim=2)
+    scores = by_head(query) @ by_head(key).transpose(2, 3) / math.sqrt(width // layer.heads)
     mixed = (torch.softmax(scores + hidden, dim=-1) @ by_head(value)).transpose(1, 2).reshape(n, length, width)
     x = layer.attention_norm(layer.attention_out(mixed) + x)
     out: Tensor = layer.feed_norm(layer.feed_out(activation(layer.act, layer.feed_in(x))) + x)

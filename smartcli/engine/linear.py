@@ -14,13 +14,14 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     Where `x` carries a tangent, the weights' own, which is zero, is not multiplied, as torch's formula does:
     half the multiplies of a tangent pass.
     """
-    if not torch.is_grad_enabled():
-        value, tangent = forward_ad.unpack_dual(x)  # type: ignore[no-untyped-call]
-        if tangent is not None:
-            moved = F.linear(tangent, weight)
-            out: Tensor = forward_ad.make_dual(F.linear(value, weight, bias), moved)  # type: ignore[no-untyped-call]
-            return out
-    return F.linear(x, weight, bias)
+    value, tangent = forward_ad.unpack_dual(x)  # type: ignore[no-untyped-call]
+    if tangent is None:
+        return F.linear(x, weight, bias)
+    # Tangents are never differentiated: without a graph they cost no memory.
+    with torch.no_grad():
+        moved = F.linear(tangent, weight)
+    out: Tensor = forward_ad.make_dual(F.linear(value, weight, bias), moved)  # type: ignore[no-untyped-call]
+    return out
 
 
 class Linear(nn.Linear):

@@ -33,15 +33,27 @@ def is_small(settings: Settings) -> bool:
     return settings.smart_variant == "paper" and max(settings.sigma, radius) <= LARGEST
 
 
+def outputs_and_change(
+    model: MultiTaskModel, words: Tensor, delta: Tensor, batch: PackedBatch, dropout: Dropout
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return f(x), and J(x)·δ by forward-mode differentiation in the same pass, for each task (n, C) or (n,).
+
+    f(x) has the graph, and the bits, of a pass without δ; J(x)·δ has no graph.
+    """
+    with forward_ad.dual_level():
+        moving = forward_ad.make_dual(words, delta)  # type: ignore[no-untyped-call]
+        pairs = {t: forward_ad.unpack_dual(out) for t, out in model(moving, batch, dropout).items()}  # type: ignore[no-untyped-call]
+        outputs = {task: value for task, (value, _) in pairs.items()}
+        changes = {t: torch.zeros_like(value) if moved is None else moved for t, (value, moved) in pairs.items()}
+        return outputs, {task: change.detach() for task, change in changes.items()}
+
+
 def output_change(
     model: MultiTaskModel, words: Tensor, delta: Tensor, batch: PackedBatch, dropout: Dropout
 ) -> dict[str, Tensor]:
-    """Return J(x)·δ for each task, (n, C) or (n,), by forward-mode differentiation; no graph is kept."""
-    with torch.no_grad(), forward_ad.dual_level():
-        moving = forward_ad.make_dual(words.detach(), delta)  # type: ignore[no-untyped-call]
-        outputs = model(moving, batch, dropout)
-        changes = {t: forward_ad.unpack_dual(out).tangent for t, out in outputs.items()}  # type: ignore[no-untyped-call]
-    return {t: torch.zeros_like(outputs[t]) if change is None else change for t, change in changes.items()}
+    """Return J(x)·δ for each task, (n, C) or (n,), without a graph of either."""
+    with torch.no_grad():
+        return outputs_and_change(model, words.detach(), delta, batch, dropout)[1]
 
 
 def slope(kind: Kind, clean: Tensor, change: Tensor) -> Tensor:
@@ -64,7 +76,10 @@ class LinearGradient:
     """The clean pass's masks again."""
 
     def __call__(self, delta: Tensor) -> Tensor:
-        changes = output_change(self.model, self.words, delta, self.batch, self.dropout)
+        return self.of(output_change(self.model, self.words, delta, self.batch, self.dropout))
+
+    def of(self, changes: Mapping[str, Tensor]) -> Tensor:
+        """Return the gradient at a δ of which `changes` is J(x)·δ."""
         kinds = {task: self.model.tasks.get(task).kind for task in changes}
         slopes = [slope(kinds[task], self.logits[task].detach(), change) for task, change in changes.items()]
         outputs = [self.logits[task] for task in changes]

@@ -30,8 +30,8 @@ class Group:
     first: int
     last: int
     width: int
-    slots: Tensor
-    """(last − first,) position of each token in the flattened (stop − start) · width grid."""
+    row: int
+    """Its first row in the padded grid of all groups."""
     mask: Tensor
     """(stop − start, 1, 1, width) float: 0 at tokens, −inf at padding."""
     key: int
@@ -58,6 +58,8 @@ class PackedBatch:
     """(U,) the distinct ids, ascending."""
     word: Tensor
     """(T,) index of each token's id in `vocabulary`."""
+    slots: Tensor
+    """(T,) row of each token in the padded grid: for each group n · L rows, sentence by sentence."""
 
     @property
     def tokens(self) -> int:
@@ -66,6 +68,11 @@ class PackedBatch:
     @property
     def sentences(self) -> int:
         return self.starts.shape[0]
+
+    @property
+    def grid_rows(self) -> int:
+        """Rows of the padded grid, Σ n · L over the groups."""
+        return sum(len(group) * group.width for group in self.groups)
 
     @property
     def examples(self) -> dict[str, int]:
@@ -77,12 +84,12 @@ class PackedBatch:
         if device.type == "cpu":
             return self
         move = {name: getattr(self, name).to(device, non_blocking=True) for name in _TENSORS}
-        groups = tuple(replace(g, slots=g.slots.to(device), mask=g.mask.to(device)) for g in self.groups)
+        groups = tuple(replace(g, mask=g.mask.to(device)) for g in self.groups)
         outputs = {task: tuple(side.to(device) for side in sides) for task, sides in self.outputs.items()}
         return replace(self, groups=groups, outputs=outputs, **move)
 
 
-_TENSORS = ("ids", "types", "positions", "sentence", "starts", "lengths", "vocabulary", "word")
+_TENSORS = ("ids", "types", "positions", "sentence", "starts", "lengths", "vocabulary", "word", "slots")
 
 
 @dataclass(frozen=True)
@@ -131,22 +138,24 @@ def split_groups(lengths: Ints, most: int = MAX_GROUPS) -> list[tuple[int, int]]
     return bounds
 
 
-def _group(start: int, stop: int, lengths: Ints, width: int, key: int) -> Group:
+def _group(start: int, stop: int, lengths: Ints, width: int, key: int, row: int) -> Group:
     part = lengths[start:stop]
-    row = np.repeat(np.arange(stop - start), part)
     inside = np.arange(width)[None, :] < part[:, None]
     mask = np.where(inside, 0.0, -np.inf).astype(np.float32)[:, None, None, :]
     first = int(lengths[:start].sum())
+    last = first + int(part.sum())
     return Group(
-        start=start,
-        stop=stop,
-        first=first,
-        last=first + int(part.sum()),
-        width=width,
-        slots=torch.from_numpy(row * width + within(part)),
-        mask=torch.from_numpy(mask),
-        key=key,
+        start=start, stop=stop, first=first, last=last, width=width, row=row, mask=torch.from_numpy(mask), key=key
     )
+
+
+def _slots(groups: Sequence[Group], lengths: Ints) -> Ints:
+    parts = [
+        group.row + np.repeat(np.arange(len(group)) * group.width, part) + within(part)
+        for group in groups
+        for part in (lengths[group.start : group.stop],)
+    ]
+    return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
 def pack(sequences: Mapping[str, Sequence[Sequences]], *, most_groups: int = MAX_GROUPS) -> PackedBatch:
@@ -170,10 +179,11 @@ def pack(sequences: Mapping[str, Sequence[Sequences]], *, most_groups: int = MAX
             indices.append(torch.from_numpy(rank[at : at + len(side)]))
             at += len(side)
         outputs[task] = tuple(indices)
-    groups = [
-        _group(start, stop, lengths, int(lengths[stop - 1]), key)
-        for key, (start, stop) in enumerate(split_groups(lengths, most_groups))
-    ]
+    groups, row = [], 0
+    for key, (start, stop) in enumerate(split_groups(lengths, most_groups)):
+        width = int(lengths[stop - 1])
+        groups.append(_group(start, stop, lengths, width, key, row))
+        row += (stop - start) * width
     return _batch(ids, types, positions, lengths, tuple(groups), outputs)
 
 
@@ -197,6 +207,7 @@ def _batch(
         outputs=outputs,
         vocabulary=torch.from_numpy(vocabulary),
         word=torch.from_numpy(word.reshape(-1)),
+        slots=torch.from_numpy(_slots(groups, lengths)),
     )
 
 
@@ -222,13 +233,13 @@ def keep(batch: PackedBatch, outputs: Mapping[str, tuple[Tensor, ...]], *, empty
             kept[side.numpy()] = True
     keep_tokens = kept[batch.sentence.numpy()]
     lengths = batch.lengths.numpy()[kept]
-    groups, group_rows, at = [], {}, 0
+    groups, group_rows, at, row = [], {}, 0, 0
     for group in batch.groups:
         inside = np.flatnonzero(kept[group.start : group.stop])
         group_rows[group.key] = torch.from_numpy(inside)
         if len(inside) or empty_groups:
-            groups.append(_group(at, at + len(inside), lengths, group.width, group.key))
-            at += len(inside)
+            groups.append(_group(at, at + len(inside), lengths, group.width, group.key, row))
+            at, row = at + len(inside), row + len(inside) * group.width
     rank = np.cumsum(kept) - 1
     renumbered = {t: tuple(torch.from_numpy(rank[side.numpy()]) for side in sides) for t, sides in outputs.items()}
     sub = _batch(

@@ -18,12 +18,19 @@ from smartcli.engine.phases import Phase
 from smartcli.engine.step import Objective
 from smartcli.engine.streams import Streams
 from smartcli.engine.update import Updater
+from smartcli.errors import UserError
 
 
 @torch.no_grad()
 def load_model(model: MultiTaskModel, tensors: Mapping[str, Tensor]) -> None:
-    """Copy weights by parameter name into the model."""
-    for name, parameter in model.named_parameters():
+    """Copy weights by parameter name into the model; UserError where another version saved them under other names."""
+    own = dict(model.named_parameters())
+    if other := sorted(own.keys() ^ tensors.keys()):
+        raise UserError(
+            f"the saved weights have other names than this version's ({other[0]} and {len(other) - 1} more), so "
+            "another version of smartcli saved them; go on with that one, or start the training again"
+        )
+    for name, parameter in own.items():
         parameter.copy_(tensors[name])
 
 

@@ -1,4 +1,4 @@
-"""Distinct rows of a tensor picked, or spread over a larger one, with deterministic derivatives both ways.
+"""Distinct rows of a tensor picked, with deterministic derivatives both ways, or spread over a larger one.
 
 torch's own indexing adds in its backward, in an order that depends on the threads. Axes: n rows, D width.
 """
@@ -9,32 +9,9 @@ import torch
 from torch import Tensor
 
 
-def _laid_out(x: Tensor, slots: Tensor, size: int) -> Tensor:
+def spread(x: Tensor, slots: Tensor, size: int) -> Tensor:
+    """Return zeros (size, D) with the rows of `x` (n, D) at the distinct `slots` (n,)."""
     return x.new_zeros((size, *x.shape[1:])).index_copy_(0, slots, x)
-
-
-class _Spread(torch.autograd.Function):
-    """Rows of x (n, D) to the distinct places `slots` of a zero (size, D) tensor; backward picks them."""
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, slots: Tensor, size: int) -> Tensor:
-        ctx.save_for_backward(slots)
-        ctx.save_for_forward(slots)
-        ctx.size = size  # type: ignore[attr-defined]
-        return _laid_out(x, slots, size)
-
-    @staticmethod
-    def jvp(ctx: torch.autograd.function.FunctionCtx, *tangents: Tensor | None) -> Tensor:
-        (slots,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        tangent = tangents[0]
-        assert tangent is not None
-        size: int = ctx.size  # type: ignore[attr-defined]
-        return _laid_out(tangent, slots, size)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None, None]:
-        (slots,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return grads[0].index_select(0, slots), None, None
 
 
 class _Pick(torch.autograd.Function):
@@ -58,13 +35,7 @@ class _Pick(torch.autograd.Function):
         (slots,) = ctx.saved_tensors  # type: ignore[attr-defined]
         grad = grads[0]
         size: int = ctx.size  # type: ignore[attr-defined]
-        return _laid_out(grad, slots, size), None
-
-
-def spread(x: Tensor, slots: Tensor, size: int) -> Tensor:
-    """Return zeros (size, D) with the rows of `x` (n, D) at the distinct `slots` (n,)."""
-    out: Tensor = _Spread.apply(x, slots, size)  # type: ignore[no-untyped-call]
-    return out
+        return spread(grad, slots, size), None
 
 
 def pick(x: Tensor, slots: Tensor) -> Tensor:

@@ -79,12 +79,15 @@ def find_perturbation(
     sentences: int,
     ball: Ball,
     steps: int,
+    first: Tensor | None = None,
 ) -> Tensor:
     """Return δ (T, E) after `steps` ascent steps from `start`, without gradient and inside the ball.
 
-    `gradient_at(δ)` is the gradient by δ of Σ over examples of ℓ_s(f(x + δ), stopgrad f(x)).
+    `gradient_at(δ)` is the gradient by δ of Σ over examples of ℓ_s(f(x + δ), stopgrad f(x)); `first` is that at
+    `start`, where it is known.
     """
     delta = start.detach()
-    for _ in range(steps):
-        delta = ascend(delta, gradient_at(delta), sentence, sentences, ball)
+    for number in range(steps):
+        gradient = first if number == 0 and first is not None else gradient_at(delta)
+        delta = ascend(delta, gradient, sentence, sentences, ball)
     return delta.detach()

@@ -73,6 +73,21 @@ class Losses:
 
 
 @dataclass(frozen=True)
+class CleanPass:
+    """f(x), and what SMART's ascent takes from that pass."""
+
+    words: Tensor
+    logits: Mapping[str, Tensor]
+    dropout: FreshDropout
+    start: Tensor | None
+    """Where the ascent starts; None without SMART."""
+    linear: bool = False
+    """Whether the ascent goes by derivatives."""
+    change: Mapping[str, Tensor] | None = None
+    """J(x)·start for each task, where it was found in the same pass."""
+
+
+@dataclass(frozen=True)
 class Objective:
     """What a step computes: the model, its settings, teacher and precision."""
 
@@ -93,7 +108,8 @@ class Objective:
         """
         with torch.autocast(words.device.type, torch.bfloat16, enabled=self.bf16):
             dropout = FreshDropout(streams["dropout"], record=example.smart is not None, share=example.share)
-            logits = self.model(words, example.batch, dropout)
+            clean = self._clean(example, words, dropout, streams)
+            logits = clean.logits
             loss = {
                 t: task_loss(self._kind(t), logits[t], example.labels[t], example.count(t))
                 for t in example.batch.outputs
@@ -101,7 +117,7 @@ class Objective:
             total = sum_losses([self.model.tasks.get(t).weight * value for t, value in loss.items()])
             out = Losses(total, loss)
             if example.smart is not None:
-                self._add_smoothness(out, example, example.smart, words, logits, dropout, streams, probe, check)
+                self._add_smoothness(out, example, example.smart, clean, streams, probe=probe, check=check)
             if example.bregman is not None:
                 self._add_bregman(out, example, example.bregman, logits)
         return out
@@ -109,32 +125,53 @@ class Objective:
     def _kind(self, task: str) -> Kind:
         return self.model.tasks.get(task).kind
 
+    def _clean(self, example: Example, words: Tensor, dropout: FreshDropout, streams: Streams) -> CleanPass:
+        start = None if example.smart is None else self._start(example, words, streams)
+        if start is None or not self._linear(example, words):
+            return CleanPass(words, self.model(words, example.batch, dropout), dropout, start)
+        if self.settings.compile:
+            # A compiled function takes no tangent: the ascent makes a pass of its own for it.
+            return CleanPass(words, self.model(words, example.batch, dropout), dropout, start, linear=True)
+        logits, change = linear_ascent.outputs_and_change(self.model, words, start, example.batch, dropout)
+        return CleanPass(words, logits, dropout, start, linear=True, change=change)
+
+    def _start(self, example: Example, words: Tensor, streams: Streams) -> Tensor:
+        """Return the noise at which the ascent starts, (T', E) for the tokens of the tasks with λ > 0."""
+        assert example.smart is not None
+        share = example.smart_share
+        tokens = example.smart.batch.tokens if share is None else share.sizes["token"]
+        like = words if tokens == words.shape[0] else words.new_empty(tokens, words.shape[1])
+        start = smart.start_noise(like, self.settings.sigma, streams["noise"])
+        return start if share is None else start.index_select(0, share.rows["token"])
+
+    def _linear(self, example: Example, words: Tensor) -> bool:
+        """Return whether the ascent may go by derivatives through the clean pass's graph."""
+        assert example.smart is not None
+        whole = len(example.smart.batch.outputs) == len(example.batch.outputs)
+        return self.bf16 and whole and words.requires_grad and linear_ascent.is_small(self.settings)
+
     def _add_smoothness(
         self,
         out: Losses,
         example: Example,
         part: Selection,
-        all_words: Tensor,
-        logits: Mapping[str, Tensor],
-        clean: FreshDropout,
+        clean: CleanPass,
         streams: Streams,
+        *,
         probe: bool,
         check: bool,
     ) -> None:
-        batch, tasks = part.batch, tuple(part.batch.outputs)
-        words = all_words if len(tasks) == len(logits) else pick(all_words, part.tokens)
-        assert clean.masks is not None
-        replay = ReplayDropout(clean.masks, _rows(part, words is not all_words))
-        share = example.smart_share
-        like = words if share is None else words.new_empty(share.sizes["token"], words.shape[1])
-        start = smart.start_noise(like, self.settings.sigma, streams["noise"])
-        start = start if share is None else start.index_select(0, share.rows["token"])
-        if self.bf16 and words is all_words and words.requires_grad and linear_ascent.is_small(self.settings):
+        batch, tasks, share, logits = part.batch, tuple(part.batch.outputs), example.smart_share, clean.logits
+        words = clean.words if len(tasks) == len(logits) else pick(clean.words, part.tokens)
+        assert clean.dropout.masks is not None
+        assert clean.start is not None
+        replay = ReplayDropout(clean.dropout.masks, _rows(part, words is not clean.words))
+        if clean.linear:
             whole = None if share is None else share.sizes["sentence"]
-            delta = self._ascend_linearly(out, batch, words, logits, replay, start, whole, check=check)
+            delta = self._ascend_linearly(out, batch, clean, replay, whole, check=check)
         else:
             with torch.autocast(words.device.type, enabled=False):
-                found = self._ascend(batch, words.detach(), logits, replay, start)
+                found = self._ascend(batch, words.detach(), logits, replay, clean.start)
             # Only mtdnn's ascent can fail, and then it does for the whole step.
             if self.settings.smart_variant == "mtdnn" and self.processes.any(found is None):
                 found = None
@@ -183,28 +220,32 @@ class Objective:
         self,
         out: Losses,
         batch: PackedBatch,
-        words: Tensor,
-        logits: Mapping[str, Tensor],
+        clean: CleanPass,
         replay: ReplayDropout,
-        start: Tensor,
         whole: int | None,
         *,
         check: bool,
     ) -> Tensor:
         """Return δ from an ascent by derivatives in bf16; with `check` its first direction is compared with fp32's."""
+        words, logits, start = clean.words, clean.logits, clean.start
+        assert start is not None
         gradient_at = linear_ascent.LinearGradient(self.model, batch, words, logits, replay)
+        first = gradient_at(start) if clean.change is None else gradient_at.of(clean.change)
         if check:
             with torch.autocast(words.device.type, enabled=False):
                 exact = smart.gradient_of(self._divergence(batch, words.detach(), logits, replay), start)
-            out.ascent_cosine = linear_ascent.direction_cosine(
-                gradient_at(start), exact, batch.sentence, batch.sentences, whole
-            )
-        return self._climb(gradient_at, start, batch)
+            out.ascent_cosine = linear_ascent.direction_cosine(first, exact, batch.sentence, batch.sentences, whole)
+        return self._climb(gradient_at, start, batch, first)
 
-    def _climb(self, gradient_at: Callable[[Tensor], Tensor], start: Tensor, batch: PackedBatch) -> Tensor:
-        settings = self.settings
-        ball = smart.Ball.of(settings)
-        return smart.find_perturbation(gradient_at, start, batch.sentence, batch.sentences, ball, settings.ascent_steps)
+    def _climb(
+        self,
+        gradient_at: Callable[[Tensor], Tensor],
+        start: Tensor,
+        batch: PackedBatch,
+        first: Tensor | None = None,
+    ) -> Tensor:
+        ball, steps = smart.Ball.of(self.settings), self.settings.ascent_steps
+        return smart.find_perturbation(gradient_at, start, batch.sentence, batch.sentences, ball, steps, first)
 
     def _divergence(
         self, batch: PackedBatch, words: Tensor, logits: Mapping[str, Tensor], replay: ReplayDropout

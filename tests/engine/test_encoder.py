@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,8 @@ def torch_layer(layer: Layer, width: int, heads: int) -> nn.TransformerEncoderLa
         norm_first=False, layer_norm_eps=layer.attention_norm.eps, dtype=torch.float64,
     ).eval()  # fmt: skip
     copies = [
-        (made.self_attn.in_proj_weight, torch.cat([layer.query.weight, layer.key_value.weight])),
-        (made.self_attn.in_proj_bias, torch.cat([layer.query.bias, layer.key_value.bias])),
+        (made.self_attn.in_proj_weight, layer.qkv.weight),
+        (made.self_attn.in_proj_bias, layer.qkv.bias),
     ]
     for theirs, ours in (
         (made.self_attn.out_proj, layer.attention_out),
@@ -150,8 +151,8 @@ def test_the_first_token_shortcut_has_the_numbers_and_gradients_of_the_whole_las
     monkeypatch.setattr(encoder_module, "mean_rows", lambda x, batch: pick(x, batch.starts))
 
     class EarlyDropout(FreshDropout):
-        def __call__(self, x: Tensor, p: float, axis: str, key: str) -> Tensor:
-            return x if key.startswith("layer1.") else super().__call__(x, p, axis, key)
+        def mask(self, shape: Sequence[int], device: torch.device, p: float, axis: str, key: str) -> Tensor | None:
+            return None if key.startswith("layer1.") else super().mask(shape, device, p, axis, key)
 
     found = {}
     for pooling in ("cls", "mean"):
@@ -173,7 +174,8 @@ def test_canonical_tensors_are_views_of_the_weights() -> None:
     first, second = encoder.layers
     assert isinstance(first, Layer)
     assert isinstance(second, Layer)
-    assert bool((first.key_value.weight[:32] == 7).all())
-    assert bool((second.key_value.bias[32:] == 7).all())
-    assert not bool((first.key_value.weight[32:] == 7).any())
+    assert bool((first.qkv.weight[32:64] == 7).all())
+    assert bool((second.qkv.bias[64:] == 7).all())
+    assert not bool((first.qkv.weight[:32] == 7).any())
+    assert not bool((first.qkv.weight[64:] == 7).any())
     assert sum(tensor.numel() for tensor in tensors.values()) == sum(p.numel() for p in encoder.parameters())

@@ -17,7 +17,7 @@ from smartcli.engine.phase import PhaseState
 from smartcli.engine.streams import Streams
 
 KEY = "+".join(NAMES)
-STRENGTH = {"epsilon": 0.1, "sigma": 0.05, "step_size": 0.1, "lam": 10.0, "mu": 10.0}
+STRENGTH = {"epsilon": 0.1, "sigma": 0.05, "step_size": 0.1, "lam": 10.0, "mu": 20.0}
 
 
 def quiet(chosen: Settings) -> Settings:

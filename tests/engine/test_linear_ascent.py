@@ -13,7 +13,15 @@ from torch.testing import assert_close
 from smartcli.config import PerTask, Settings
 from smartcli.engine import linear_ascent, smart
 from smartcli.engine.dropout import FreshDropout, ReplayDropout
-from smartcli.engine.linear_ascent import LinearGradient, direction_cosine, is_small, output_change, slope
+from smartcli.engine.encoder import Layer
+from smartcli.engine.linear_ascent import (
+    LinearGradient,
+    direction_cosine,
+    is_small,
+    output_change,
+    outputs_and_change,
+    slope,
+)
 from smartcli.engine.losses import divergence
 from smartcli.engine.step import Objective
 from smartcli.engine.streams import Streams, stream
@@ -142,3 +150,33 @@ def test_elsewhere_the_ascent_is_exact(monkeypatch: pytest.MonkeyPatch, why: str
     exact = watch(monkeypatch, smart, "gradient_of")
     Objective(model, chosen, bf16=why != "fp32").losses(example, words, Streams(0, "p"))
     assert (len(used), len(exact)) == (0, 1)
+
+
+@pytest.mark.parametrize("pair_mode", MODES)
+@pytest.mark.parametrize("model_type", ["bert", "mpnet"])
+@pytest.mark.parametrize("act", ["gelu", "gelu_new", "relu"])
+def test_the_change_found_within_the_clean_pass_is_that_of_a_pass_of_its_own(
+    pair_mode: str, model_type: str, act: str
+) -> None:
+    work = linear_gradient(settings(pair_mode=pair_mode, dropout=0.5, attention_dropout=0.2), model_type)
+    for layer in work.model.encoder.layers:
+        assert isinstance(layer, Layer)
+        layer.act = act
+    delta = noise(work.words, 1.0)
+    plain = work.model(work.words, work.batch, work.dropout)
+    outputs, changes = outputs_and_change(work.model, work.words, delta, work.batch, work.dropout)
+    apart = output_change(work.model, work.words, delta, work.batch, work.dropout)
+    for task in NAMES:
+        assert torch.equal(outputs[task], plain[task])
+        assert not changes[task].requires_grad
+        assert_close(changes[task], apart[task], rtol=1e-12, atol=1e-12)
+    total, expected = (sum(out.square().sum() for out in found.values()) for found in (outputs, plain))
+    wanted = [work.words, *(p for p in work.model.parameters() if p.requires_grad)]
+    for mine, theirs in zip(
+        torch.autograd.grad(total, wanted, allow_unused=True),  # type: ignore[arg-type]
+        torch.autograd.grad(expected, wanted, allow_unused=True),  # type: ignore[arg-type]
+        strict=True,
+    ):
+        assert (mine is None) == (theirs is None)
+        if mine is not None and theirs is not None:
+            assert torch.equal(mine, theirs)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from smartcli.data.joining import Sequences
 from smartcli.engine.packing import PackedBatch, pack, select, split_groups
-from smartcli.engine.rows import pick, spread
 
 
 def sequences(*rows: list[int], kind: int = 0) -> Sequences:
@@ -48,7 +47,7 @@ def test_a_group_pads_to_its_longest_by_hand() -> None:
     batch = pack({"a": [sequences([1, 2], [1, 5, 2])]}, most_groups=1)
     (group,) = batch.groups
     assert (group.first, group.last, group.width, len(group)) == (0, 5, 3, 2)
-    assert group.slots.tolist() == [0, 1, 3, 4, 5]
+    assert (batch.slots.tolist(), batch.grid_rows) == ([0, 1, 3, 4, 5], 6)
     assert group.mask[:, 0, 0].tolist() == [[0.0, 0.0, -np.inf], [0.0, 0.0, 0.0]]
 
 
@@ -73,9 +72,14 @@ def test_every_sentence_comes_back(first: list[list[int]], second: list[list[int
     for group in batch.groups:
         lengths = batch.lengths[group.start : group.stop]
         assert group.width == int(lengths.max())
-        grid = spread(batch.ids[group.first : group.last, None].float(), group.slots, len(group) * group.width)
-        assert torch.equal(pick(grid, group.slots)[:, 0].long(), batch.ids[group.first : group.last])
+        grid = batch.slots[group.first : group.last] - group.row
+        assert torch.equal(grid % group.width, batch.positions[group.first : group.last])
+        assert torch.equal(grid // group.width, batch.sentence[group.first : group.last] - group.start)
         assert torch.equal((group.mask[:, 0, 0] == 0).sum(dim=1), lengths)
+    assert batch.grid_rows == sum(len(group) * group.width for group in batch.groups)
+    assert [group.row for group in batch.groups] == [
+        sum(len(before) * before.width for before in batch.groups[:number]) for number in range(len(batch.groups))
+    ]
 
 
 @given(rows_of_tokens, rows_of_tokens, rows_of_tokens)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors import safe_open
 from small_model import phase_state, settings, small_step
 
 from smartcli.engine.phase import PhaseState, load_model
 from smartcli.engine.state import METADATA, Position, Snapshot
+from smartcli.errors import UserError
 
 
 def trained(steps: int = 2) -> PhaseState:
@@ -69,3 +71,10 @@ def test_a_phase_restored_before_its_first_update_starts_afresh() -> None:
     state = phase_state(settings(lam=0.0), torch.float32)
     state.restore({"streams": {}})
     assert state.tensors()["optimizer"] == {}
+
+
+def test_weights_saved_under_other_names_are_refused() -> None:
+    state = trained()
+    stored = {name.replace("qkv", "query"): tensor for name, tensor in state.model_tensors().items()}
+    with pytest.raises(UserError, match=r"layers\.0\.qkv\.bias and 7 more.*another version of smartcli"):
+        load_model(state.model, stored)

@@ -234,5 +234,5 @@ def test_a_mistake_is_said_once(shop: Shop, words: list[str], message: str) -> N
     assert running.returncode != 0
     assert out == ""
     assert err.count(message) == 1
-    assert "process 1" not in err
+    assert "process 1:" not in err
     assert re.findall(r"exitcode: (\d+)", err)[0] == "2"

@@ -1,0 +1,56 @@
+"""LayerNorm(rows + dropped x), the end of both halves of a layer, and the embeddings, as one autograd function.
+
+In single operations it would keep and read again the dropped x and the sum. Axes: R rows, D width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def add_and_norm(x: Tensor, mask: Tensor | None, rows: Tensor, norm: nn.LayerNorm) -> Tensor:
+    """Return LayerNorm(rows + x · mask), (R, D), of the type of `rows`; `mask` None is 1."""
+    out: Tensor = _AddAndNorm.apply(x, rows, norm.weight, norm.bias, mask, norm.eps)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _AddAndNorm(torch.autograd.Function):
+    """Backward by x, rows, weight and bias; forward-mode by x and rows."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, rows: Tensor, weight: Tensor, bias: Tensor, mask: Tensor | None, eps: float
+    ) -> Tensor:
+        total = rows + x if mask is None else torch.addcmul(rows, x.to(rows.dtype), mask.to(rows.dtype))
+        out, mean, scale = torch.native_layer_norm(total, [total.shape[1]], weight, bias, eps)
+        ctx.mask, ctx.type = mask, x.dtype
+        ctx.save_for_backward(total, mean, scale, weight, bias)
+        ctx.save_for_forward(total, mean, scale, weight, bias)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        total, mean, scale, weight, bias = ctx.saved_tensors
+        wanted = [True, ctx.needs_input_grad[2], ctx.needs_input_grad[3]]
+        by_total, by_weight, by_bias = torch.ops.aten.native_layer_norm_backward(
+            grads[0], total, [total.shape[1]], mean, scale, weight, bias, wanted
+        )
+        by_x = by_total if ctx.mask is None else by_total * ctx.mask
+        return by_x.to(ctx.type), by_total, by_weight, by_bias, None, None
+
+    @staticmethod
+    @torch.no_grad()
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        total, mean, scale, weight, _ = ctx.saved_tensors
+        x, rows = tangents[:2]
+        moved = x.to(total.dtype) if ctx.mask is None else x * ctx.mask
+        moved = moved if rows is None else rows + moved
+        # Without its weight LayerNorm's derivative is symmetric, so its backward is its forward-mode too.
+        found = torch.ops.aten.native_layer_norm_backward(
+            moved, total, [total.shape[1]], mean, scale, None, None, [True, False, False]
+        )
+        out: Tensor = found[0] * weight
+        return out
