@@ -17,6 +17,7 @@ from smartcli.engine import linear_ascent, mtdnn, smart
 from smartcli.engine.bregman import Teacher
 from smartcli.engine.distributed import ALONE, Processes
 from smartcli.engine.dropout import Dropout, FreshDropout, ReplayDropout, no_dropout
+from smartcli.engine.gradients import without_parameter_gradients
 from smartcli.engine.losses import divergence, mean, task_loss
 from smartcli.engine.model import MultiTaskModel
 from smartcli.engine.packing import PackedBatch, Selection
@@ -259,7 +260,8 @@ class Objective:
                 target = self.model(words, batch, replay)
 
         def divergence_at(delta: Tensor) -> Tensor:
-            perturbed = self.model(words + delta, batch, replay)
+            with without_parameter_gradients(self.model):
+                perturbed = self.model(words + delta, batch, replay)
             if self.settings.smart_variant == "mtdnn":
                 return sum_losses([mtdnn.inner_divergence(self._kind(t), perturbed[t], target[t]) for t in tasks])
             return sum_losses([divergence(self._kind(t), perturbed[t], target[t]).sum() for t in tasks])
