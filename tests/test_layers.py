@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "smartcli"
 ORDER = (
     ("errors",),
-    ("home", "disk", "processes", "ranks", "strictjson", "visible"),
+    ("home", "counts", "disk", "processes", "ranks", "strictjson", "visible"),
     ("atomic",),
     ("tasks", "option_table"),
     ("config",),

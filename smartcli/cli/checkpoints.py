@@ -12,6 +12,7 @@ from smartcli.cli.import_checkpoint import import_checkpoint
 from smartcli.cli.output import print_json, size_text
 from smartcli.cli.show import show
 from smartcli.cli.state import CliState, state_of
+from smartcli.counts import counted
 
 app = typer.Typer(
     help="List, show, verify, remove, export and import checkpoints.\n\nExample: smart checkpoints list",
@@ -76,9 +77,7 @@ def list_(ctx: typer.Context, json: Json = False) -> None:
     for line in lines:
         if line.problem:
             state.warn(f"{line.name}: {line.problem}")
-    state.say(
-        f"{len(lines)} {'checkpoint' if len(lines) == 1 else 'checkpoints'}, {size_text(sum(x.size for x in lines))}"
-    )
+    state.say(f"{counted(len(lines), 'checkpoint')}, {size_text(sum(x.size for x in lines))}")
 
 
 @app.command("verify")
@@ -102,9 +101,7 @@ def verify(ctx: typer.Context, names: SomeNames = None, json: Json = False) -> N
         raise typer.Exit(1)
     if not json:
         count = len(chosen if chosen is not None else registry.names())
-        state.say(
-            f"{count} {'checkpoint' if count == 1 else 'checkpoints'} verified: every file is as it was committed"
-        )
+        state.say(f"{counted(count, 'checkpoint')} verified: every file is as it was committed")
 
 
 @app.command("rm")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from smartcli.cli.output import print_line
+from smartcli.counts import counted
 from smartcli.tasks import SPLITS
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def print_data_set(out: Console, data_set: DataSet) -> None:
 
     total = info.get("skipped_rows", 0)
     if total:
-        line(f"{total:,} skipped {'row' if total == 1 else 'rows'}:")
+        line(f"{counted(total, 'skipped row')}:")
         for skip in info["skipped"][:LISTED]:
             line(f"  {skip['file']}:{skip['line']}: {skip['reason']}")
         if total > LISTED:

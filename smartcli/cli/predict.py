@@ -11,6 +11,7 @@ import typer
 
 from smartcli.cli import complete
 from smartcli.cli.state import CliState, state_of
+from smartcli.counts import counted
 from smartcli.errors import UserError
 from smartcli.visible import visible
 
@@ -119,7 +120,7 @@ def predict(
     if done.content:
         print_content(done.content)
     else:
-        state.say(f"wrote {done.rows:,} rows to {target}")
+        state.say(f"wrote {counted(done.rows, 'row')} to {target}")
 
 
 def print_content(content: bytes) -> None:
@@ -143,9 +144,9 @@ def _write_submission(state: CliState, checkpoint: str, folder: Path, split: str
 
     done = write_submission(state.home, checkpoint, folder, split=split, data=data, say=state.say)
     for file, count in done.files.items():
-        state.say(f"wrote {folder / file}: {count:,} rows")
+        state.say(f"wrote {folder / file}: {counted(count, 'row')}")
     if done.left_out:
-        count = len(done.left_out)
-        state.warn(f"{count} dev {'row' if count == 1 else 'rows'} that prepare skipped, left out of the files:")
+        rows = counted(len(done.left_out), "dev row")
+        state.warn(f"{rows} that prepare skipped, left out of the files:")
         for line in done.left_out:
             state.warn(f"  {line}")

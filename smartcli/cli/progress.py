@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from smartcli.cli.output import print_line
+from smartcli.counts import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,7 +80,7 @@ class TrainingView:
     def _on_start(self, event: Mapping[str, Any]) -> None:
         self.steps, self.epochs, self._first = event.get("steps"), event.get("epochs"), None
         self._printed = float("-inf")
-        about = [f"{self.steps} steps" if self.steps else "training", _epochs(self.epochs)]
+        about = [counted(self.steps, "step") if self.steps else "training", _epochs(self.epochs)]
         reason = f" ({event['precision_reason']})" if event.get("precision_reason") else ""
         about += [f"{event['precision']}{reason}"] if event.get("precision") else []
         self._say(", ".join(part for part in about if part))
@@ -169,7 +170,7 @@ def _phase(event: Mapping[str, Any]) -> str:
 def _epochs(epochs: Any) -> str:
     if isinstance(epochs, Mapping):
         return "epochs " + ", ".join(f"{phase} {count}" for phase, count in epochs.items())
-    return f"{epochs} epoch{'' if epochs == 1 else 's'}" if epochs else ""
+    return counted(epochs, "epoch") if epochs else ""
 
 
 def _is_score(value: Any) -> bool:

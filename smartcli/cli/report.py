@@ -9,6 +9,7 @@ import typer
 
 from smartcli.cli import complete
 from smartcli.cli.state import state_of
+from smartcli.counts import counted
 
 
 def report(
@@ -47,4 +48,4 @@ def report(
     state = state_of(ctx)
     done = write_report(state.home, checkpoints or [], output, data=data, say=state.say)
     state.out.print(str(done.page), markup=False, highlight=False, soft_wrap=True)
-    state.say(f"{len(done.figures)} figure files in {output / 'figures'}")
+    state.say(f"{counted(len(done.figures), 'figure file')} in {output / 'figures'}")

@@ -63,7 +63,7 @@ def _read_one(
     task, split = source.task, source.split
     if first is None:
         if problems.count == before:
-            why = f"all {len(reader.skipped):,} rows were skipped" if reader.skipped else "there is none"
+            why = f"every row was skipped ({len(reader.skipped):,})" if reader.skipped else "there is none"
             problems.add(f'{source.paths[0]}:1: task "{task.name}", {split} split: expected at least one row; {why}')
         return
     labelled = first[2] is not None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from smartcli.counts import counted
 from smartcli.data.cs224n import looks_like_course, read_course
 from smartcli.data.inspection import (
     Conflicts,
@@ -107,7 +108,8 @@ def check(folder: Path, *, encoder: str | None = None, max_length: int = 128) ->
         findings = list(reading.warnings)
         tasks = tuple(_check_task(task, sink, found, max_length, findings) for task in reading.tasks)
     if reading.skipped:
-        findings.append(f"{len(reading.skipped):,} rows lack a sentence or label and would be skipped")
+        lack = counted(len(reading.skipped), "row lacks", "rows lack")
+        findings.append(f"{lack} a sentence or label and would be skipped")
     return CheckReport(folder, unit, max_length, tasks, tuple(map(str, reading.skipped)), tuple(findings))
 
 
@@ -133,12 +135,13 @@ def _check_task(task: Task, sink: RowSink, found: FoundTokenizer, limit: int, fi
         findings += findings_on_balance(task, split, check.balance)
         findings += _findings(task, check, limit, bool(found.tokenizer))
     if in_dev:
-        findings.append(f'task "{task.name}", test: the text of {in_dev:,} rows stands in dev too')
+        rows_in_dev = counted(in_dev, "row")
+        findings.append(f'task "{task.name}", test: the text of {rows_in_dev} stands in dev too')
     conflicts = find_conflicts(task, rows)
     if conflicts.texts:
         findings.append(
-            f'task "{task.name}": {conflicts.texts:,} texts stand with different labels ({conflicts.rows:,} rows), '
-            f"such as {conflicts.examples[0]}"
+            f'task "{task.name}": {counted(conflicts.texts, "text stands", "texts stand")} with different labels '
+            f"({counted(conflicts.rows, 'row')}), such as {conflicts.examples[0]}"
         )
     return TaskCheck(task, tuple(checks), conflicts)
 
@@ -147,14 +150,15 @@ def _findings(task: Task, check: SplitCheck, limit: int, in_tokens: bool) -> lis
     where = f'task "{task.name}", {check.split}'
     out = []
     if check.also_in_train:
-        out.append(f"{where}: the text of {check.also_in_train:,} rows stands in train too")
+        out.append(f"{where}: the text of {counted(check.also_in_train, 'row')} stands in train too")
     if check.duplicates:
-        out.append(f"{where}: {check.duplicates:,} rows repeat the text of an earlier row")
+        out.append(f"{where}: {counted(check.duplicates, 'row repeats', 'rows repeat')} the text of an earlier row")
     cut = check.lengths.truncated
     if cut:
         unit = "tokens" if in_tokens else "words"
-        part = "" if check.lengths.measured == check.rows else f" of {check.lengths.measured:,} measured"
-        out.append(f"{where}: {cut:,}{part} rows are longer than {limit} {unit} and would be truncated (--max-length)")
+        part = "" if check.lengths.measured == check.rows else f"of {check.lengths.measured:,} measured "
+        are = counted(cut, f"{part}row is", f"{part}rows are")
+        out.append(f"{where}: {are} longer than {limit} {unit} and would be truncated (--max-length)")
     return out
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from smartcli.atomic import sync_tree, temp_folder
+from smartcli.counts import counted
 from smartcli.home import Home
 from smartcli.registry.manifest import build_manifest
 from smartcli.workflows.settings import Resolved
@@ -59,7 +60,7 @@ def _counts(resolved: Resolved, phases: list[Phase], found: Forecast) -> list[tu
         mean = task.pass_tokens / max(1, task.rows)
         lines.append((f"{name}: tokens", f"{task.pass_tokens:,} a pass, {mean:.1f} a row{cut}; {task.tokens:,} in all"))
     if len(phases) > 1:
-        words = ", ".join(f"{phase.key} ({phase.epochs} epochs)" for phase in phases)
+        words = ", ".join(f"{phase.key} ({counted(phase.epochs, 'epoch')})" for phase in phases)
         lines.append(("phases, in order", words))
     else:
         lines.append(("epochs", f"{phases[0].epochs}, each one pass over {phases[0].tasks[0]}"))
@@ -76,7 +77,8 @@ def _costs(found: Forecast, machine: Mapping[str, Any], reading: float) -> list[
         lines.append(("memory of the GPU", f"about {found.device_memory / 1e6:,.0f} MB"))
     lines.append(("time", f"about {duration(found.total_seconds)}: {parts}; {duration(reading)} more to start"))
     threads = f", {machine['threads']} threads" if machine["device"] == "cpu" else ""
-    lines.append(("measured", f"{found.probed} steps in {machine['precision']} on {machine['device']}{threads}"))
+    where = f"in {machine['precision']} on {machine['device']}{threads}"
+    lines.append(("measured", f"{counted(found.probed, 'step')} {where}"))
     return lines
 
 

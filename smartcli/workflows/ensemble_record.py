@@ -10,6 +10,7 @@ from typing import Any
 
 from smartcli import __version__
 from smartcli.atomic import DISK
+from smartcli.counts import counted
 from smartcli.data.predictions import Predictions, write_predictions
 from smartcli.metrics import overall, score_tasks
 from smartcli.registry.checkpoint import PREDICTIONS, Checkpoint
@@ -104,6 +105,6 @@ def _scores(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, found in metrics.items():
         if isinstance(found, Mapping):
             metric = next(one for one in found if one != "n")
-            yield key, f"{metric} {three(found[metric])} ({found['n']:,} rows)"
+            yield key, f"{metric} {three(found[metric])} ({counted(found['n'], 'row')})"
         else:
             yield key, three(found)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from smartcli.atomic import write_output
+from smartcli.counts import counted
 from smartcli.data.predictions import TaskPredictions
 from smartcli.ensemble import combine
 from smartcli.errors import UserError
@@ -55,7 +56,7 @@ def predict_file(
         if source != STREAM and source.exists() and target.exists() and source.samefile(target):
             raise UserError(f"--output {target}: this is the --input file; choose another name")
     inputs = read_inputs(stdin.read() if source == STREAM else source, task)
-    say(f"{name}: labelling {len(inputs):,} rows for {task.name}")
+    say(f"{name}: labelling {counted(len(inputs), 'row')} for {task.name}")
     found = label(home, checkpoint, task, inputs.texts)
     content = render(inputs, found, output_format(None if target == STREAM else target, inputs), safe=safe)
     if target == STREAM:

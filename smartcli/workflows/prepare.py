@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smartcli.counts import counted
 from smartcli.data.cs224n import read_course, subset_title
 from smartcli.data.demo import read_demo
 from smartcli.data.leaks import count_leaks
@@ -137,7 +138,8 @@ def _info(kind: str, name: str, reading: Reading, sink: RowSink, notes: list[str
         leaks[task.name] = dict(count_leaks(own, lambda split, task=task.name: sink.open(task, split)))  # type: ignore[misc]
         for split, count in leaks[task.name].items():
             if count:
-                warnings.append(f'task "{task.name}": the text of {count:,} {split} rows stands in train too')
+                found = counted(count, f"{split} row")
+                warnings.append(f'task "{task.name}": the text of {found} stands in train too')
     title = name
     if kind == "cs224n":
         title = subset_title(name, {task: own["train"].rows for task, own in sink.splits.items()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from smartcli.counts import counted
 from smartcli.data.predictions import Predictions, TaskPredictions
 from smartcli.option_table import RUN_ONLY
 from smartcli.registry.checkpoint import Checkpoint
@@ -38,7 +39,7 @@ def task_figures(name: str, task: Task, rows: TaskPredictions, texts: Texts | No
     """Return Fig. 4 for a task, and its reliability diagram where there are probabilities; none without labels."""
     if rows.labels is None or not len(rows):
         return []
-    title = f"{name}: {task.name}, {len(rows):,} dev rows"
+    title = f"{name}: {task.name}, {counted(len(rows), 'dev row')}"
     if task.kind == "regression":
         worst = worst_residual(rows.labels, rows.predictions)
         sentences = texts(task.name, worst) if texts is not None else None
@@ -49,7 +50,7 @@ def task_figures(name: str, task: Task, rows: TaskPredictions, texts: Texts | No
         alt = f"{task.name}: predicted against true score; the worst residual is row {rows.ids[worst]}."
         return [render(figure, f"{name}-{task.name}-scatter", f"{task.name}: true against predicted (Fig. 4)", alt)]
     counts = confusion_counts(rows.labels, rows.predictions, task.classes)
-    alt = f"{task.name}: {int(counts.trace()):,} of {len(rows):,} rows are right; counts and row shares a cell."
+    alt = f"{task.name}: {int(counts.trace()):,} of {counted(len(rows), 'row')} right; counts and row shares a cell."
     stem = f"{name}-{task.name}"
     matrix = confusion_figure(counts, task.labels, title=title)
     drawn = [render(matrix, f"{stem}-confusion", f"{task.name}: confusion matrix (Fig. 4)", alt)]

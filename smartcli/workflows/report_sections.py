@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from smartcli.counts import counted
 from smartcli.data.predictions import Predictions
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.meta import references
@@ -74,11 +75,10 @@ def _error_table(task: Task, predictions: Predictions, texts: Texts | None) -> E
     found = worst_errors(task, rows, texts, MOST_ERRORS)
     wrong = int((rows.predictions != rows.labels).sum())
     if task.kind == "regression":
-        says = f"The {len(found)} largest residuals of {len(rows):,} rows."
+        says = f"The {len(found)} largest residuals of {counted(len(rows), 'row')}."
     else:
-        says = (
-            f"{wrong:,} of {len(rows):,} rows are wrong ({short(wrong / max(1, len(rows)))}); the worst {len(found)}."
-        )
+        share = short(wrong / max(1, len(rows)))
+        says = f"{wrong:,} of {counted(len(rows), 'row')} wrong ({share}); the worst {len(found)}."
     measure = "off by" if task.kind == "regression" else "1 − p(true)"
     return ErrorTable(task.name, measure, says, task.text if texts is not None else (), found)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from smartcli.atomic import write_output
 from smartcli.config import Settings
+from smartcli.counts import counted
 from smartcli.errors import UserError
 from smartcli.report.compare import (
     Line,
@@ -96,7 +97,7 @@ def facts_of(data_set: DataSet, finished: Sequence[Finished], seeds: Sequence[in
     settings = finished[-1].meta["settings"]
     rows = settings.get("rows")
     counts = ", ".join(f"{task} {data_set.count(task, 'train'):,}" for task in data_set.tasks.names)
-    used = f"{rows:,} training rows a task" if rows else "all training rows"
+    used = f"{counted(rows, 'training row')} a task" if rows else "all training rows"
     word = "seed" if len(seeds) == 1 else "seeds"
     return [
         f"data: {data_set.title} ({counts} training rows), {used}, scores on dev",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smartcli.atomic import DISK, new_folder, write_file
+from smartcli.counts import counted
 from smartcli.data.store import DataSet
 from smartcli.data.submission import COURSE_SPLITS, COURSE_TASKS, CourseTask, check_rows, submission_text
 from smartcli.errors import UserError, suggest
@@ -98,5 +99,5 @@ def skipped_rows(data_set: DataSet, splits: Sequence[str]) -> list[str]:
     listed = data_set.info.get("skipped", [])
     lines = [f"{row['file']}:{row['line']}: {row['reason']}" for row in listed if row.get("split") in splits]
     unlisted = data_set.info.get("skipped_rows", len(listed)) - len(listed)
-    more = [f"and maybe some of {unlisted:,} more skipped rows that prepare did not list"] if unlisted else []
+    more = [f"and maybe some of {counted(unlisted, 'more skipped row')} that prepare did not list"] if unlisted else []
     return lines + more

@@ -51,7 +51,8 @@ def test_every_kind_of_oddity_is_counted(smart: Smart, tmp_path: Path, home: Hom
     assert value["lengths_in"] == f"tokens of {encoder}"
     assert [Path(skip).name for skip in value["skipped"]] == ["train.csv:5: no mood"]
     findings = "\n".join(value["findings"])
-    for words in ("1 texts stand with different labels (3 rows)", "1 rows repeat", "stands in train too", "in dev too"):
+    conflict = "1 text stands with different labels (3 rows)"
+    for words in (conflict, "1 row repeats", "1 row stands in train too", "1 row stands in dev too"):
         assert words in findings
     assert not home.root.exists()
 

@@ -48,7 +48,7 @@ def test_dry_run_counts_batches_and_steps_and_trains_nothing(smart: Smart, home:
 def test_dry_run_of_a_sequential_run_lists_the_phases_in_order(smart: Smart, ready: Path) -> None:
     flags = ["--encoder", ready, "--schedule", "sequential", "--epochs", "mood=1", "--batch-size", "4", "--dry-run"]
     shown = " ".join(smart("finetune", *flags).stdout.split())
-    assert "phases, in order alike (10 epochs), mood (1 epochs)" in shown
+    assert "phases, in order alike (10 epochs), mood (1 epoch)" in shown
     assert "steps 23" in shown
 
 

@@ -73,7 +73,7 @@ def test_the_page_and_every_figure_are_written(home: Home, tmp_path: Path) -> No
     page = done.page.read_text(encoding="utf-8")
     assert page.count("<img ") == len(names)
     for said in (
-        "2 of 24 rows are wrong",
+        "2 of 24 rows wrong",
         "ECE",
         "smart finetune",
         "manifest",

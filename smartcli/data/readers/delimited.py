@@ -11,6 +11,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, BinaryIO
 
+from smartcli.counts import counted
 from smartcli.data.readers.columns import Wanted
 from smartcli.data.readers.lines import BadBytes, text_lines
 from smartcli.data.readers.problems import Problems
@@ -89,11 +90,13 @@ def _rows(reader: Any, name: str, width: int, places: list[int], delimiter: str,
                 blank = blank or at
                 continue
             if blank:
-                problems.add(f"{name}:{blank}: an empty line between rows; expected {_fields(width)}; remove the line")
+                problems.add(
+                    f"{name}:{blank}: an empty line between rows; expected {counted(width, 'field')}; remove the line"
+                )
                 blank = 0
             if len(row) != width:
                 problems.add(
-                    f"{name}:{at}: expected {_fields(width)} as in the header, found {len(row):,}; "
+                    f"{name}:{at}: expected {counted(width, 'field')} as in the header, found {len(row):,}; "
                     f"quote a field that holds a {DELIMITERS[delimiter]}"
                 )
                 continue
@@ -108,10 +111,6 @@ def _rows(reader: Any, name: str, width: int, places: list[int], delimiter: str,
         raise UserError(_bad_bytes(error, name, start)) from None
     except csv.Error as error:
         raise UserError(f"{name}:{start}: {_reason(error, delimiter)}") from None
-
-
-def _fields(width: int) -> str:
-    return "1 field" if width == 1 else f"{width:,} fields"
 
 
 def _holds_rows(row: list[str], width: int) -> bool:
