@@ -55,5 +55,5 @@ def ensemble(
         print_json(outcome.to_json())
     else:
         print_table(state.out, outcome.table.to_rich())
-    registered = outcome.checkpoint.name
-    state.say(f"registered as {registered}; next: smart evaluate, or smart predict {registered} --submission DIR")
+    made = outcome.checkpoint.name
+    state.say(f"registered as {made}; next: smart evaluate, or smart predict {made} --task TASK --input FILE")

@@ -107,7 +107,7 @@ def open_data(home: Home, name: str | None = None, option: str = "--data") -> Da
     folder = home.data / check_data_name(name, option)
     known = _names(home)
     if name not in known:
-        has = f"there are {', '.join(known)}" if known else "none is prepared yet; `smart prepare demo` makes one"
+        has = f"expected one of {', '.join(known)}" if known else "none is prepared yet; `smart prepare demo` makes one"
         raise UserError(f'{option}: there is no data set "{name}"; {has}{suggest(name, known)}')
     refuse_symlinks(folder)
     value = _read_header(folder, name)
@@ -180,7 +180,7 @@ def remove_data(home: Home, name: str) -> None:
     check_data_name(name)
     known = _names(home)
     if name not in known:
-        has = f"there are {', '.join(known)}" if known else "there is none"
+        has = f"expected one of {', '.join(known)}" if known else "there is none"
         raise UserError(f'there is no data set "{name}"; {has}{suggest(name, known)}')
     folder = home.data / name
     if folder.is_symlink():

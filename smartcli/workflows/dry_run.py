@@ -76,7 +76,7 @@ def _costs(found: Forecast, machine: Mapping[str, Any], reading: float) -> list[
     if found.device_memory:
         lines.append(("memory of the GPU", f"about {found.device_memory / 1e6:,.0f} MB"))
     lines.append(("time", f"about {duration(found.total_seconds)}: {parts}; {duration(reading)} more to start"))
-    threads = f", {machine['threads']} threads" if machine["device"] == "cpu" else ""
+    threads = f", {counted(machine['threads'], 'thread')}" if machine["device"] == "cpu" else ""
     where = f"in {machine['precision']} on {machine['device']}{threads}"
     lines.append(("measured", f"{counted(found.probed, 'step')} {where}"))
     return lines

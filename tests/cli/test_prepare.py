@@ -137,7 +137,7 @@ def test_data_list_show_and_rm(smart: Smart, tmp_path: Path, home: Home) -> None
     assert "quora-train.csv:4: no sentence2" in shown.stdout
     assert json.loads(smart("data", "show", "--json").stdout)["rows"]["sst"]["train"] == 3
     result = smart("data", "show", "other")
-    assert (result.exit_code, result.stderr) == (2, 'error: NAME: there is no data set "other"; there are mine\n')
+    assert (result.exit_code, result.stderr) == (2, 'error: NAME: there is no data set "other"; expected one of mine\n')
     assert smart("data", "rm", "mine", "--yes").exit_code == 0
     assert smart("data", "rm", "mine", "--yes").exit_code == 2
     assert not (home.data / "mine").exists()
