@@ -83,7 +83,7 @@ def main() -> None:
             path.parent.mkdir(exist_ok=True)
             path.write_text(generated()[path], encoding="utf-8")
     for path in behind:
-        print(f"{path.relative_to(ROOT)} {'is out of date' if '--check' in sys.argv else 'written'}")
+        print(f"{path.relative_to(ROOT)} {'is out of date: make generate' if '--check' in sys.argv else 'written'}")
     sys.exit(1 if behind and "--check" in sys.argv else 0)
 
 

@@ -25,7 +25,7 @@ def check(
         typer.Option(
             "--encoder",
             metavar="ID|DIR|minilm",
-            help="Whose tokens lengths count (default: one that is at hand).",
+            help="Encoder in whose tokens lengths are counted (default: one that is at hand).",
             autocompletion=complete.encoders,
         ),
     ] = None,
