@@ -55,10 +55,10 @@ def find_tokenizer(encoder: str, *, named: bool) -> FoundTokenizer:
             and not Path(encoder).is_dir()
             and not find_spec(HUB_PACKAGE)
         ):
-            return FoundTokenizer(encoder, None, "it is not on this machine (and the extra hub is not installed)")
+            return FoundTokenizer(encoder, None, "the encoder is not on this machine (nor is the extra hub)")
         files = is_at_hand(encoder)
         if files is None:
-            return FoundTokenizer(encoder, None, "it is not on this machine yet")
+            return FoundTokenizer(encoder, None, "the encoder is not on this machine yet")
         return FoundTokenizer(encoder, SentenceTokenizer.from_folder(files.folder, read_spec(files.folder)))
     except SmartCliError as error:
         if named:
@@ -71,7 +71,7 @@ def make_tokens(data_set: DataSet, found: FoundTokenizer, say: Callable[[str], N
     from smartcli.data.tokens import has_tokens, open_tokens
 
     if found.tokenizer is None:
-        return TokenState(found.encoder, False, f"the first training makes them: {found.reason}")
+        return TokenState(found.encoder, False, f"{found.reason}; the first training makes them")
     if has_tokens(data_set, found.tokenizer):
         return TokenState(found.encoder, True, "stored already")
     last = time.monotonic()
