@@ -55,7 +55,7 @@ def find_tokenizer(encoder: str, *, named: bool) -> FoundTokenizer:
             and not Path(encoder).is_dir()
             and not find_spec(HUB_PACKAGE)
         ):
-            return FoundTokenizer(encoder, None, "the encoder is not on this machine (nor is the extra hub)")
+            return FoundTokenizer(encoder, None, "the encoder is not here, and the extra hub is not installed")
         files = is_at_hand(encoder)
         if files is None:
             return FoundTokenizer(encoder, None, "the encoder is not on this machine yet")
