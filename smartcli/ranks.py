@@ -39,9 +39,9 @@ def local_size() -> int:
 
 
 def threads() -> int | None:
-    """Return this process's share of the machine's cores; None where it is alone, or the user set OMP_NUM_THREADS.
+    """Return this process's share of the machine's cores; None where it is alone, or OMP_NUM_THREADS is more than 1.
 
-    torchrun sets that variable to 1 where nobody did.
+    torchrun sets that variable to 1 where nobody did, so that a user's own 1 cannot be told from it (--threads 1 can).
     """
     if local_size() == 1 or os.environ.get("OMP_NUM_THREADS", "1") != "1":
         return None

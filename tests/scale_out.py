@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,12 @@ def start(processes: int, *words: str, **env: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def start_apart(homes: Sequence[Path], *words: str) -> subprocess.Popen[str]:
+    """Start `torchrun -m smartcli WORDS` as machines without a common file system do: each process has its own home."""
+    more = {f"HOME_{number}": str(home) for number, home in enumerate(homes)}
+    return start(len(homes), str(ROOT / "tests" / "scale_out.py"), "apart", *words, **more)
 
 
 def steps_of(processes: int, shop: Any, jobs: Mapping[str, Mapping[str, Any]], out: Path) -> Steps:
@@ -67,5 +74,15 @@ def main(root: str, encoder: str, jobs: str, out: str) -> None:
         Path(out).write_text(json.dumps(found))
 
 
+def apart(words: list[str]) -> None:
+    """Run the command line as one of the processes, in its own home."""
+    os.environ["SMART_HOME"] = os.environ[f"HOME_{os.environ['RANK']}"]
+    sys.argv = ["smart", *words]
+    runpy.run_module("smartcli", run_name="__main__")
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1] == "apart":
+        apart(sys.argv[2:])
+    else:
+        main(*sys.argv[1:])

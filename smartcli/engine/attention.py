@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from smartcli.engine.dropout import Dropout
 from smartcli.engine.packing import Group, PackedBatch
@@ -147,13 +148,14 @@ class _Attention(torch.autograd.Function):
         return shape.answers(found, packed)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         shape: _Shape = ctx.shape
         grad, saved = grads[0], ctx.saved_tensors
         grad_grid = grad if shape.first_only else shape.grid(grad)
         out = grad.new_empty((shape.batch.grid_rows, shape.parts * grad.shape[1]))
         grad_query = torch.empty_like(grad) if shape.first_only else None
-        grad_bias = saved[3].new_zeros(ctx.bias) if ctx.bias is not None else None
+        grad_bias = saved[3].new_zeros(ctx.bias) if ctx.needs_input_grad[2] else None
         for at, (group, dropped) in enumerate(zip(shape.batch.groups, ctx.masks, strict=True)):
             q, k, v, shares, kept = saved[5 * at : 5 * at + 5]
             if shape.first_only:

@@ -20,6 +20,8 @@ def compile_layers(encoder: Encoder, *, bf16: bool, backend: str = "inductor") -
     It is compiled on rows of a fixed number before training, so that neither the first batch nor a resumed
     run's decides what the kernels look like.
     """
+    # SMART's ascent in bf16 goes back through the clean pass's graph before the training does.
+    torch._functorch.config.donated_buffer = False
     compiled = torch.compile(feed_forward, dynamic=True, backend=backend)
     layers = [layer for layer in encoder.layers if isinstance(layer, Layer)]
     device = encoder.words.weight.device

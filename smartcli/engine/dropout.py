@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from smartcli.engine.share import Share
 
 Axis = str
-"""token, sentence, example:TASK:SIDE, or attentionG for group G."""
+"""token, sentence, example:TASK, or attentionG for group G."""
 
 
 class Dropout:

@@ -141,7 +141,8 @@ class Encoder(nn.Module):
             place = place + self.types(batch.types)
         x = dropout(add_and_norm(words, None, place, self.norm), self.dropout, "token", "embeddings")
         if self.project is not None:
-            x = self.project(x)
+            # The sums between layers stay as wide as the embeddings, as in encoders without a projection.
+            x = self.project(x).to(x.dtype)
         bias = self._bias(batch)
         last = len(self.layers) - 1
         for number, layer in enumerate(self.layers):

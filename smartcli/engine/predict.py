@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from smartcli.counts import counted
 from smartcli.data.joining import sequences_of
 from smartcli.engine.distributed import ALONE, Processes
 from smartcli.engine.heads import decide, joins_pairs
@@ -97,7 +98,7 @@ def predict(
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            size = f"{len(batch_rows)} rows with {int(lengths[batch_rows].sum()):,} tokens before truncation"
+            size = f"{counted(len(batch_rows), 'row')} with {int(lengths[batch_rows].sum()):,} tokens before truncation"
             why = str(error) or "no reason given"
             raise SmartCliError(
                 f'out of memory while predicting task "{task_name}", in a batch of {size} ({why}); '

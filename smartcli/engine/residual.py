@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 def add_and_norm(x: Tensor, mask: Tensor | None, rows: Tensor, norm: nn.LayerNorm) -> Tensor:
@@ -32,6 +33,7 @@ class _AddAndNorm(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         total, mean, scale, weight, bias = ctx.saved_tensors
         wanted = [True, ctx.needs_input_grad[2], ctx.needs_input_grad[3]]
@@ -46,8 +48,7 @@ class _AddAndNorm(torch.autograd.Function):
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
         total, mean, scale, weight, _ = ctx.saved_tensors
         x, rows = tangents[:2]
-        moved = x.to(total.dtype) if ctx.mask is None else x * ctx.mask
-        moved = moved if rows is None else rows + moved
+        moved = rows + (x if ctx.mask is None else x * ctx.mask)
         # Without its weight LayerNorm's derivative is symmetric, so its backward is its forward-mode too.
         found = torch.ops.aten.native_layer_norm_backward(
             moved, total, [total.shape[1]], mean, scale, None, None, [True, False, False]

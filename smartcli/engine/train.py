@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from smartcli.config import Settings
+from smartcli.counts import counted
 from smartcli.engine.allocator import peak_memory, release_freed_memory
 from smartcli.engine.batches import Batcher, Prepared, Split, ahead
 from smartcli.engine.distributed import ALONE, Processes
@@ -176,7 +177,7 @@ class Trainer:
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            size = f"{prepared.count} examples and {prepared.tokens} tokens"
+            size = f"{counted(prepared.count, 'example')} and {counted(prepared.tokens, 'token')}"
             raise SmartCliError(
                 f"out of memory in step {at.total + 1} with {size} ({str(error) or 'no reason'}); free memory and go "
                 "on from the last save with --resume, or start another run with a lower --batch-size or --max-length"
@@ -208,7 +209,7 @@ class Trainer:
             at.bad_steps += 1
             self.callbacks.tick({"event": "warning", "message": f"{what}; skipped ({at.bad_steps} so far)"})
             return
-        skipped = f" after {at.bad_steps} skipped steps" if at.bad_steps else ""
+        skipped = f" after {counted(at.bad_steps, 'skipped step')}" if at.bad_steps else ""
         rows_and_advice = (
             f"Rows: {'; '.join(ids)}. Lower --lr or --lambda, set --clip-norm 1, look at these rows, or go on past "
             "a few such steps with --resume --skip-bad-steps N"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from smartcli.home import Home
 from smartcli.registry.runs import Run
 from smartcli.workflows.resume import adopt_run
-from smartcli.workflows.scale_out import shared_run
+from smartcli.workflows.scale_out import meet, shared_run
 from smartcli.workflows.settings import Resolved
 from smartcli.workflows.signals import stop_on_signals
 from smartcli.workflows.train import Training, TrainOutcome
@@ -27,11 +27,12 @@ def follow(home: Home, command: str, resolved: Resolved, argv: list[str], proces
             resolved = adopt_run(home, found, resolved)
         training = Training(home, command, resolved, argv, _ignore, stop, processes)
         training.prepare(found)
+        meet(processes)
 
         from smartcli.engine.train import Callbacks, train
 
         run = Run(home, processes.tell())
-        snapshot = training.last_save(run)
+        snapshot = training.last_save(run) if found is not None else None
         with training.ending(run):
             train(training.job, Callbacks(_ignore, _ignore, _ignore, stop), snapshot)
     return TrainOutcome(run.name, {})

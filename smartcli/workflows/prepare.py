@@ -16,8 +16,8 @@ from smartcli.data.own import TABLE, read_own
 from smartcli.data.paper import paper
 from smartcli.data.reading import Reading
 from smartcli.data.saving import Header, RowSink, save_data
-from smartcli.data.store import DataSet, check_data_name
-from smartcli.errors import UserError, suggest
+from smartcli.data.store import DataSet, check_data_name, open_data
+from smartcli.errors import SmartCliError, UserError, suggest
 from smartcli.families.encoder_files import absolute
 from smartcli.home import Home
 from smartcli.registry.locks import LONG, hold
@@ -78,7 +78,7 @@ def prepare(
     name = name or (kind if folder is None or kind != "own" else folder.absolute().name)
     check_data_name(name, "--name" if kind != "own" else f"--name (the folder's by default) for {source}")
     encoder = None if encoder is None else absolute(encoder)
-    wanted = encoder or paper().encoders.get(kind, paper().encoders["hub"])
+    wanted = encoder or _kept_encoder(home, name) or paper().encoders.get(kind, paper().encoders["hub"])
     tokenizer = find_tokenizer(encoder or os.environ.get("SMART_ENCODER") or wanted, named=encoder is not None)
 
     def fill(sink: RowSink) -> Header:
@@ -87,6 +87,14 @@ def prepare(
 
     data_set, already = save_data(home, name, fill, force=force, guard=lambda: hold(home, f".data-{name}", wait=LONG))
     return PrepareReport(data_set, already, make_tokens(data_set, tokenizer, say))
+
+
+def _kept_encoder(home: Home, name: str) -> str | None:
+    """Return the encoder that a data set of this name was prepared for; None where there is none that can be read."""
+    try:
+        return open_data(home, name).encoder
+    except SmartCliError:
+        return None
 
 
 def _resolve(source: str, path: Path | None, splits: str | None) -> tuple[str, Path | None]:

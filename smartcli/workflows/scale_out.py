@@ -36,6 +36,12 @@ def tell(processes: Processes | None, value: Any) -> None:
         processes.tell(value)
 
 
+def meet(processes: Processes | None) -> None:
+    """Wait for all processes to be ready to train: what is wrong in one must be said before anything is written."""
+    if processes is not None:
+        processes.any(False)
+
+
 def wait_for_first(processes: Processes | None) -> dict[str, Any] | None:
     """Return the facts of the first process, once it has read everything; None in that process itself.
 

@@ -28,7 +28,7 @@ from smartcli.workflows.resume import (
     machine_changes,
 )
 from smartcli.workflows.run_log import RunLog, end_event, start_event
-from smartcli.workflows.scale_out import as_told, compare, resume_command, tell, wait_for_first
+from smartcli.workflows.scale_out import as_told, compare, meet, resume_command, tell, wait_for_first
 from smartcli.workflows.settings import Resolved
 from smartcli.workflows.signals import StopFlag, stop_on_signals
 
@@ -85,6 +85,7 @@ def train(
         tell(processes, {"run": found.name if found is not None else None})
         training = Training(home, command, resolved, argv, listener, stop, processes)
         training.prepare(found)
+        meet(processes)
         if found is None:
             # Only now, so that a wrong option uses up no number and leaves no file.
             run_name = stack.enter_context(registry.claim(name))
@@ -147,7 +148,8 @@ class Training:
         self.choice = choose(asked, self.home)
         if self.choice.precision == started.get("precision"):
             self.choice = replace(self.choice, reason=started.get("precision_reason", self.choice.reason))
-        compare(self.processes, told, self._facts(asked))
+        saved = {"last save": 0 if run is None else self._step_of(run)}
+        compare(self.processes, told, self._facts(asked) | saved)
         if self.choice.warning:
             self.warn(self.choice.warning)
 

@@ -124,6 +124,9 @@ def test_tokens_are_stored_where_the_tokenizer_is_at_hand(smart: Smart, tmp_path
     assert value["tokens"] == {"encoder": str(encoder), "stored": True, "reason": "stored"}
     assert value["encoder"] == str(encoder)
     assert list((home.data / "cs224n" / "tokens").iterdir())
+    # Prepared again without the option, the data set keeps its encoder.
+    again = json.loads(smart("prepare", "cs224n", "--path", folder, "--json").stdout)
+    assert again["encoder"] == str(encoder)
 
 
 def test_data_list_show_and_rm(smart: Smart, tmp_path: Path, home: Home) -> None:

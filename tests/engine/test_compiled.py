@@ -49,6 +49,17 @@ def test_compiled_layers_give_the_same_gradients_for_any_number_of_tokens(backen
             assert_close(found[name], expected[name], atol=2e-5, rtol=1e-4, msg=name)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_in_bf16_smarts_ascent_goes_through_compiled_layers_too(backend: str) -> None:
+    chosen = settings(lam=1.0, compile=True)
+    plain, compiled = (phase_state(chosen, torch.float32, bf16=True) for _ in range(2))
+    compile_layers(compiled.model.encoder, bf16=True, backend=backend)
+    step = small_step(chosen, torch.float32)
+    found, expected = gradients_of(compiled, step), gradients_of(plain, step)
+    for name in expected:
+        assert (found[name] - expected[name]).norm() <= 0.05 * expected[name].norm() + 1e-6, name
+
+
 def test_another_number_of_rows_compiles_nothing_anew() -> None:
     encoder = small_model(settings(), torch.float32).encoder
     compile_layers(encoder, bf16=False, backend="aot_eager")

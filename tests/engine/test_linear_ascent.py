@@ -115,6 +115,18 @@ def test_in_bf16_its_direction_is_the_exact_ones_and_the_log_says_so(norm: str) 
     assert exact.run(small_step(chosen, torch.float32), probe=True, check=True).ascent_cosine is None
 
 
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "distilbert", "electra", "mpnet"])
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_in_bf16_every_encoder_type_trains_and_climbs_the_exact_way(model_type: str, pooling: str) -> None:
+    chosen = settings(pooling=pooling)
+    model = small_model(chosen, torch.float32, model_type=model_type)
+    updater = phase_state(chosen, torch.float32, bf16=True, model=model).updater
+    outcome = updater.run(small_step(chosen, torch.float32, model_type=model_type), probe=True, check=True)
+    assert outcome.bad is None
+    assert outcome.ascent_cosine is not None
+    assert outcome.ascent_cosine > 0.95
+
+
 def test_comparing_it_changes_nothing_of_the_training() -> None:
     chosen = settings()
     found = []

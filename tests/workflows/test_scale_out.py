@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 from safetensors.numpy import load_file, save_file
-from scale_out import Steps, collect, start, steps_of
+from scale_out import Steps, collect, start, start_apart, steps_of
 from tiny import vocabulary
 from training import Shop, log_of
 
@@ -236,3 +237,29 @@ def test_a_mistake_is_said_once(shop: Shop, words: list[str], message: str) -> N
     assert err.count(message) == 1
     assert "process 1:" not in err
     assert re.findall(r"exitcode: (\d+)", err)[0] == "2"
+
+
+def short(shop: Shop, *words: str) -> tuple[str, ...]:
+    options = ("--epochs", "1", "--batch-size", "4", "--precision", "fp32", "--lambda", "0", "--name", "apart")
+    return ("--quiet", "finetune", "--data", "small", "--encoder", str(shop.encoder), *options, *words)
+
+
+@pytest.mark.faults
+def test_what_is_wrong_on_one_machine_leaves_no_run_on_the_first(shop: Shop, tmp_path: Path) -> None:
+    other = Shop.open(Home(tmp_path / "second"), tmp_path / "other", train={"sst": 18, "qqp": 15, "sts": 30})
+    running = start_apart([shop.home.root, other.home.root], *short(shop))
+    _, err = running.communicate(timeout=120)
+    assert running.returncode != 0
+    assert "not the same as in the first process: data set" in err
+    assert Runs(shop.home).names() == []
+
+
+@pytest.mark.faults
+def test_an_old_run_of_that_name_on_another_machine_is_not_gone_on_with(shop: Shop, tmp_path: Path) -> None:
+    second = Home(tmp_path / "second")
+    shutil.copytree(shop.home.root, second.root)
+    Shop(second, shop.encoder).stopped("apart", stop=3, epochs="9", batch_size="4")
+    running = start_apart([shop.home.root, second.root], *short(shop))
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 0, err
+    assert Registry(shop.home).open("apart").meta["machine"]["processes"] == 2
