@@ -48,22 +48,26 @@ def settings_for(encoder: str, lam: float) -> Settings:
     )
 
 
-def compare(home: Home, data_set: DataSet, encoder: str, *, lam: float, bf16: bool, count: int) -> dict[str, Any]:
+def compare(
+    home: Home, data_set: DataSet, encoder: str, *, lam: float, bf16: bool, count: int, device: torch.device
+) -> dict[str, Any]:
     """Time `count` steps of each loop, one of each in turn, and return the figures."""
     settings = settings_for(encoder, lam)
-    runner = make_runner(home, data_set, settings, bf16=bf16)
+    runner = make_runner(home, data_set, settings, bf16=bf16, device=device)
     spec, tasks = runner.inputs.source.spec, runner.inputs.trained
-    usual = UsualLoop(runner.inputs.source.folder, tasks, settings, bf16=bf16)
-    ours_times, usual_times, work = [], [], []
+    usual = UsualLoop(runner.inputs.source.folder, tasks, settings, bf16=bf16, device=device)
+    ours_times, usual_times, work, tokens = [], [], [], []
     for step in runner.steps(count):
         rows = {name: data_set.rows(name, "train") for name in tasks.names}
         texts = {n: [tuple(rows[n].text(s, int(r)) for s in range(rows[n].sides)) for r in step.rows[n]] for n in rows}
         labels = {n: torch.from_numpy(rows[n].labels[step.rows[n]]).float() for n in rows}
         usual_times.append(timed(lambda texts=texts, labels=labels: usual.step(texts, labels)))
         ours_times.append(runner.seconds(step))
-        work.append(step_flops(runner.batcher(step).examples[0].batch, spec, smart=lam > 0))
+        batch = runner.batcher(step).examples[0].batch
+        tokens.append(batch.tokens)
+        work.append(step_flops(batch, spec, smart=lam > 0))
     ours_times, usual_times, work = ours_times[WARM:], usual_times[WARM:], work[WARM:]
-    peak = gemm_peak(torch.bfloat16 if bf16 else torch.float32, 700, spec)
+    peak = gemm_peak(torch.bfloat16 if bf16 else torch.float32, 700, spec, device)
     examples = BATCH * len(tasks.names)
     ratios = [u / o for u, o in zip(usual_times, ours_times, strict=True)]
     share = statistics.median(work) / statistics.median(ours_times) / peak
@@ -75,6 +79,7 @@ def compare(home: Home, data_set: DataSet, encoder: str, *, lam: float, bf16: bo
         "usual_examples_per_s": round(examples / statistics.median(usual_times), 1),
         "ratio": round(statistics.median(ratios), 2),
         "ratio_of_medians": round(statistics.median(usual_times) / statistics.median(ours_times), 2),
+        "ours_tokens_per_s": round(statistics.median(tokens) / statistics.median(ours_times)),
         "ours_seconds": round(statistics.median(ours_times), 4),
         "gemm_peak_gflops": round(peak / 1e9, 1),
         "share_of_bound": None if bf16 and lam > 0 else round(share, 3),
@@ -90,10 +95,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--precision", choices=("fp32", "bf16", "both"), default="both")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--costs", action="store_true", help="only what each method costs against a plain step, fp32")
     parser.add_argument("--output", type=Path, help="JSON file (default: benchmarks/results/CPU.json)")
     options = parser.parse_args()
     keep_freed_memory()
+    device = torch.device(options.device)
+    name = cpu_name() if device.type == "cpu" else torch.cuda.get_device_name()
     if options.threads:
         torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
@@ -105,19 +113,22 @@ def main() -> None:
             prepare(home, source, path=options.cs224n, encoder=options.encoder)
         data_set = open_data(home, options.data)
         precisions = [False, True] if options.precision == "both" else [options.precision == "bf16"]
-        if options.precision == "both" and not {"avx512_bf16", "amx_bf16"} & set(cpu_flags()):
+        if options.precision == "both" and device.type == "cpu" and not {"avx512_bf16", "amx_bf16"} & set(cpu_flags()):
             precisions = [False]
-        costs = measure(home, data_set, settings_for(options.encoder, 0.0), bf16=False, count=options.steps)
+        costs = measure(
+            home, data_set, settings_for(options.encoder, 0.0), bf16=False, count=options.steps, device=device
+        )
         if options.costs:
             print_costs(costs)
             return
         rows = [
-            compare(home, data_set, options.encoder, lam=lam, bf16=bf16, count=options.steps)
+            compare(home, data_set, options.encoder, lam=lam, bf16=bf16, count=options.steps, device=device)
             for bf16 in precisions
             for lam in (0.0, 1.0)
         ]
         result = {
             "cpu": cpu_name(),
+            "device": name,
             "flags": cpu_flags(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
@@ -130,7 +141,7 @@ def main() -> None:
             "costs": costs,
         }
     print_table(result)
-    output = options.output or RESULTS / f"{re.sub(r'[^A-Za-z0-9]+', '-', cpu_name()).strip('-').lower()}.json"
+    output = options.output or RESULTS / f"{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-').lower()}.json"
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(f"kept in {output}")

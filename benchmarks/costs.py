@@ -6,7 +6,9 @@ import statistics
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.runner import WARM, make_runner
+import torch
+
+from benchmarks.runner import CPU, WARM, make_runner
 from smartcli.config import PerTask, Settings
 from smartcli.data.store import DataSet
 from smartcli.home import Home
@@ -22,10 +24,12 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 
 
-def measure(home: Home, data_set: DataSet, base: Settings, *, bf16: bool, count: int) -> list[dict[str, Any]]:
+def measure(
+    home: Home, data_set: DataSet, base: Settings, *, bf16: bool, count: int, device: torch.device = CPU
+) -> list[dict[str, Any]]:
     """Return for each method the median seconds of a step, and the median ratio to the plain step on the same rows."""
     runners = {
-        name: make_runner(home, data_set, replace(base, **changes), bf16=bf16, say=lambda _: None)
+        name: make_runner(home, data_set, replace(base, **changes), bf16=bf16, device=device, say=lambda _: None)
         for name, changes in METHODS.items()
     }
     times: dict[str, list[float]] = {name: [] for name in METHODS}

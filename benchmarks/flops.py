@@ -27,14 +27,16 @@ def step_flops(batch: PackedBatch, spec: EncoderSpec, *, smart: bool, ascent_ste
     return passes * forward_flops(batch, spec)
 
 
-def gemm_peak(dtype: torch.dtype, tokens: int, spec: EncoderSpec, repeats: int = 40) -> float:
+def gemm_peak(dtype: torch.dtype, tokens: int, spec: EncoderSpec, device: torch.device, repeats: int = 40) -> float:
     """Return the best flops/s of the feed-forward's two matrix multiplies at this batch's size."""
-    a = torch.randn(tokens, spec.hidden_size).to(dtype)
-    b = torch.randn(spec.ffn_size, spec.hidden_size).to(dtype)
+    a = torch.randn(tokens, spec.hidden_size, device=device).to(dtype)
+    b = torch.randn(spec.ffn_size, spec.hidden_size, device=device).to(dtype)
     work = 2.0 * tokens * spec.hidden_size * spec.ffn_size
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
         torch.nn.functional.linear(a, b)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
     return work / statistics.quantiles(times[5:], n=10)[0]

@@ -18,6 +18,7 @@ from smartcli.engine.schedule import Step, steps
 from smartcli.home import Home
 from smartcli.workflows.inputs import Inputs, read_inputs
 
+CPU = torch.device("cpu")
 WARM = 3
 """Steps before the ones that count."""
 BATCH = 8
@@ -43,16 +44,25 @@ class Runner:
 
 
 def make_runner(
-    home: Home, data_set: DataSet, settings: Settings, *, bf16: bool, say: Callable[[str], object] = print
+    home: Home,
+    data_set: DataSet,
+    settings: Settings,
+    *,
+    bf16: bool,
+    device: torch.device = CPU,
+    say: Callable[[str], object] = print,
 ) -> Runner:
-    """Return the loop as training builds it, on the CPU."""
-    inputs, device = read_inputs(home, data_set, settings, say), torch.device("cpu")
+    """Return the loop as training builds it."""
+    inputs = read_inputs(home, data_set, settings, say)
+    inputs.model.to(device)
     state = PhaseState(inputs.model, Phase(inputs.trained.names, 1, 10_000, 10_000), settings, device, bf16)
     return Runner(inputs, state, Batcher(inputs.train, inputs.reader.template, settings, settings.max_length, device))
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Return the seconds that `work` takes."""
+    """Return the seconds that `work` takes, what it left running on a GPU included."""
     start = time.perf_counter()
     work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - start

@@ -22,20 +22,29 @@ Texts = Mapping[str, Sequence[tuple[str, ...]]]
 class UsualLoop:
     """One model, one optimizer, and a step over the texts and labels of each task."""
 
-    def __init__(self, folder: Path, tasks: TaskTable, settings: Settings, *, bf16: bool) -> None:
-        self.tasks, self.settings, self.bf16 = tasks, settings, bf16
+    def __init__(
+        self,
+        folder: Path,
+        tasks: TaskTable,
+        settings: Settings,
+        *,
+        bf16: bool,
+        device: torch.device,
+    ) -> None:
+        self.tasks, self.settings, self.bf16, self.device = tasks, settings, bf16, device
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = BertModel.from_pretrained(
             folder,
             attn_implementation="sdpa",
             hidden_dropout_prob=settings.dropout,
             attention_probs_dropout_prob=settings.attention_dropout or 0.0,
-        ).train()
+        ).to(device)
+        self.model.train()
         width = self.model.config.hidden_size
         self.dropout = nn.Dropout(settings.dropout)
         self.heads = nn.ModuleDict(
             {task.name: nn.Linear(width, task.classes if task.kind == "classification" else 1) for task in tasks}
-        )
+        ).to(device)
         self.parameters = [*self.model.parameters(), *self.heads.parameters()]
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=settings.lr, weight_decay=settings.weight_decay, eps=1e-6, fused=True
@@ -75,9 +84,9 @@ class UsualLoop:
             columns = [list(column) for column in zip(*rows, strict=True)]
             batch = self.tokenizer(
                 *columns, padding=True, truncation=True, max_length=self.settings.max_length, return_tensors="pt"
-            )
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
-                loss = self._task_loss(task, batch, labels[task])
+            ).to(self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+                loss = self._task_loss(task, batch, labels[task].to(self.device))
             loss.backward()
             total += loss.item()
         torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)

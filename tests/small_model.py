@@ -156,7 +156,8 @@ def moved_teacher(objective: Objective, size: float = 0.05) -> None:
     assert objective.teacher is not None
     generator = stream(0, "moved teacher")
     for tensor in objective.teacher.tensors().values():
-        tensor.add_(torch.randn(tensor.shape, dtype=tensor.dtype, generator=generator), alpha=size)
+        noise = torch.randn(tensor.shape, dtype=tensor.dtype, generator=generator)
+        tensor.add_(noise.to(tensor.device), alpha=size)
 
 
 def watch(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[Any]:
