@@ -100,7 +100,7 @@ class _Shape:
 
     def answers(self, found: list[Tensor], like: Tensor) -> Tensor:
         """Return the groups' (n · H, R, d) as (T, D), or (S, D) where one row a sentence asks."""
-        d = like.shape[1] // (2 if self.first_only else 3)
+        d = like.shape[1] // self.parts
         if self.first_only:
             rows = [x.view(len(g), d) for x, g in zip(found, self.batch.groups, strict=True)]
             return rows[0] if len(rows) == 1 else torch.cat([like.new_empty(0, d), *rows])
@@ -158,10 +158,7 @@ class _Attention(torch.autograd.Function):
         grad_bias = saved[3].new_zeros(ctx.bias) if ctx.needs_input_grad[2] else None
         for at, (group, dropped) in enumerate(zip(shape.batch.groups, ctx.masks, strict=True)):
             q, k, v, shares, kept = saved[5 * at : 5 * at + 5]
-            if shape.first_only:
-                above = grad[group.start : group.stop].reshape(q.shape)
-            else:
-                above = shape.by_head(grad_grid, group, 1)[0]
+            above = shape.asking(grad, k, group) if shape.first_only else shape.by_head(grad_grid, group, 1)[0]
             parts = k.new_empty((shape.parts, *k.shape))
             torch.bmm(kept.transpose(1, 2), above, out=parts[-1])
             by_share = shape.by_row(torch.bmm(above, v.transpose(1, 2)), group)

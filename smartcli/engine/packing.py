@@ -149,15 +149,6 @@ def _group(start: int, stop: int, lengths: Ints, width: int, key: int, row: int)
     )
 
 
-def _slots(groups: Sequence[Group], lengths: Ints) -> Ints:
-    parts = [
-        group.row + np.repeat(np.arange(len(group)) * group.width, part) + within(part)
-        for group in groups
-        for part in (lengths[group.start : group.stop],)
-    ]
-    return np.concatenate([np.zeros(0, np.int64), *parts])
-
-
 def pack(sequences: Mapping[str, Sequence[Sequences]], *, most_groups: int = MAX_GROUPS) -> PackedBatch:
     """Return one packed batch of every task's sequences (one `Sequences` a side)."""
     parts = [side for sides in sequences.values() for side in sides]
@@ -196,6 +187,7 @@ def _batch(
     outputs: dict[str, tuple[Tensor, ...]],
 ) -> PackedBatch:
     vocabulary, word = np.unique(ids, return_inverse=True)
+    first_rows = [group.row + np.arange(len(group)) * group.width for group in groups]
     return PackedBatch(
         ids=torch.from_numpy(ids),
         types=torch.from_numpy(types),
@@ -207,7 +199,7 @@ def _batch(
         outputs=outputs,
         vocabulary=torch.from_numpy(vocabulary),
         word=torch.from_numpy(word.reshape(-1)),
-        slots=torch.from_numpy(_slots(groups, lengths)),
+        slots=torch.from_numpy(np.repeat(np.concatenate([np.zeros(0, np.int64), *first_rows]), lengths) + positions),
     )
 
 

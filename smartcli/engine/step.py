@@ -128,13 +128,12 @@ class Objective:
 
     def _clean(self, example: Example, words: Tensor, dropout: FreshDropout, streams: Streams) -> CleanPass:
         start = None if example.smart is None else self._start(example, words, streams)
-        if start is None or not self._linear(example, words):
-            return CleanPass(words, self.model(words, example.batch, dropout), dropout, start)
-        if self.settings.compile:
-            # A compiled function takes no tangent: the ascent makes a pass of its own for it.
-            return CleanPass(words, self.model(words, example.batch, dropout), dropout, start, linear=True)
+        linear = start is not None and self._linear(example, words)
+        # A compiled function takes no tangent: there the ascent makes a pass of its own for it.
+        if start is None or not linear or self.settings.compile:
+            return CleanPass(words, self.model(words, example.batch, dropout), dropout, start, linear)
         logits, change = linear_ascent.outputs_and_change(self.model, words, start, example.batch, dropout)
-        return CleanPass(words, logits, dropout, start, linear=True, change=change)
+        return CleanPass(words, logits, dropout, start, linear, change)
 
     def _start(self, example: Example, words: Tensor, streams: Streams) -> Tensor:
         """Return the noise at which the ascent starts, (T', E) for the tokens of the tasks with λ > 0."""
