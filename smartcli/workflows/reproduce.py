@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from smartcli.home import Home
 from smartcli.report.compare import Line, Verdict, judge, spread
 from smartcli.tasks import TaskTable
-from smartcli.workflows.cells import Base, Cell, Finished, Planned, Watcher, plan, run, seeds_from, shared_flags
+from smartcli.workflows.cells import Base, Cell, Finished, Planned, Watcher, plan, seeds_from, shared_flags
+from smartcli.workflows.jobs import work_off
 from smartcli.workflows.paper_recipes import OVERALL, PaperRecipe, paper_scores, read_recipe
 from smartcli.workflows.results import Results, facts_of, lines_of, notes_of
 
@@ -63,11 +64,11 @@ def plan_reproduction(
     return Reproduction(wanted, base, tuple(plan(base, cells)), tuple(first))
 
 
-def run_reproduction(work: Reproduction, argv: list[str], watcher: Watcher) -> Results:
-    """Run or reuse the rows and return them beside the paper's, with each ordering judged."""
+def run_reproduction(work: Reproduction, argv: list[str], watcher: Watcher, jobs: int = 1) -> Results:
+    """Run or reuse the rows, `jobs` at a time, and return them beside the paper's, with each ordering judged."""
     from smartcli.data.store import open_data
 
-    finished = run(work.base, work.planned, argv, watcher)
+    finished = work_off(work.base, work.planned, argv, watcher, jobs)
     data_set = open_data(work.base.home, finished[-1].meta["settings"]["data"])
     # Figure 3 trains one task alone, so an overall would be missing.
     scores = (*data_set.tasks.names, OVERALL) if work.recipe.curve is None else (work.recipe.curve,)
