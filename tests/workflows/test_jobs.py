@@ -176,7 +176,7 @@ def test_when_the_command_is_killed_its_cells_save_and_end(base: Base) -> None:
         raise AssertionError("waited for a minute")
 
     try:
-        wait(lambda: sum(run.log_path.stat().st_size > 0 for run in runs.list()) == 2)
+        wait(lambda: sum(b'"dev"' in run.log_path.read_bytes() for run in runs.list()) == 2)
         owners = [run.owner() for run in runs.list()]
     finally:
         parent.kill()
