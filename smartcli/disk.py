@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -169,6 +170,12 @@ def _explained(path: Path, doing: str, number: int | None, reason: str, needed: 
     if number in (errno.ENOTEMPTY, errno.EEXIST):
         return SmartCliError(f"{text}; it exists already: remove it or choose another name")
     return SmartCliError(f"{text}; check the path, or choose another place with --home or $SMART_HOME")
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file, read in chunks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def tree_size(folder: Path) -> int:

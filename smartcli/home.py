@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def is_name(name: str) -> bool:
+    """Return whether `name` may name a checkpoint, run or data set; `a..b` is a range of checkpoints."""
+    return bool(NAME.fullmatch(name)) and ".." not in name
 
 
 @dataclass(frozen=True)

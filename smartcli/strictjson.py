@@ -20,7 +20,7 @@ def canonical_json(value: Any) -> bytes:
 def parse_json(raw: bytes, where: object) -> Any:
     """Read UTF-8 JSON; a SmartCliError names `where` for a key given twice, NaN, or anything unreadable."""
     try:
-        return json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+        return STRICT.decode(raw.decode("utf-8"))
     except RecursionError:
         reason = "it is nested too deeply"
     except ValueError as error:
@@ -36,12 +36,19 @@ def parse_object(raw: bytes, where: object) -> dict[str, Any]:
     return value
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def refuse_constant(name: str) -> Any:
+    """Raise a ValueError for NaN and the infinities, which Python reads but JSON has not."""
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+        names = [key for key, _ in pairs]
+        twice = next(key for key in names if names.count(key) > 1)
+        raise ValueError(f"the key {twice[:40]!r} stands twice")
     return found
 
 
-def _constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON number")
+STRICT = json.JSONDecoder(object_pairs_hook=_each_key_once, parse_constant=refuse_constant)
+"""Reads one JSON text; a ValueError for a key given twice, NaN, or anything unreadable."""

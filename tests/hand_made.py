@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from saved_rows import save_rows
 
 from smartcli.config import Settings, apply
 from smartcli.data.paper import paper
 from smartcli.data.predictions import Predictions, TaskPredictions, write_predictions
-from smartcli.data.saving import save_rows
 from smartcli.data.store import DataSet
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint

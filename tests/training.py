@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load
+from saved_rows import save_rows
 
 from smartcli.data.paper import paper
-from smartcli.data.saving import save_rows
 from smartcli.data.store import DataSet
 from smartcli.errors import Stopped
 from smartcli.home import Home

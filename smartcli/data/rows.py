@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from smartcli.atomic import FILE_MODE, explain_os_errors
+from smartcli.disk import hash_file
 from smartcli.errors import SmartCliError
 
 BATCH_ROWS = 16_384
@@ -143,12 +144,6 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=
 def hash_form(rows: Sequence[Row]) -> bytes:
     """Return the bytes that a row's hash is taken of: one JSON line `[id, [texts], label]` a row."""
     return "".join([_encode(row) + "\n" for row in rows]).encode("utf-8")
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def open_rows(path: Path, summary: SplitSummary, remedy: str) -> SplitRows:

@@ -106,29 +106,6 @@ def _leave_no_empty_folders(home: Home) -> Iterator[None]:
         raise
 
 
-def save_rows(
-    home: Home,
-    name: str,
-    tasks: TaskTable,
-    rows: Mapping[str, Mapping[str, Iterable[Row]]],
-    *,
-    encoder: str = "minilm",
-    source: str = "own",
-    info: dict[str, Any] | None = None,
-    force: bool = False,
-) -> DataSet:
-    """Store rows that are in memory: `rows[task][split]` is an iterable of (id, texts, label or None)."""
-
-    def fill(sink: RowSink) -> Header:
-        for task in tasks:
-            for split, given in rows[task.name].items():
-                kept = list(given)
-                sink.write(task.name, split, kept, len(task.text), labelled=all(row[2] is not None for row in kept))
-        return Header(source, tasks, encoder, info or {})
-
-    return save_data(home, name, fill, force=force)[0]
-
-
 def _is_there(home: Home, name: str, mark: str, force: bool) -> bool:
     folder = home.data / name
     if not folder.exists():

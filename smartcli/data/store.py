@@ -7,7 +7,6 @@ data/tokens.py fills.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,14 +16,13 @@ from smartcli.atomic import explain_os_errors, refuse_symlinks, remove_folder
 from smartcli.data.rows import SplitRows, SplitSummary, open_rows
 from smartcli.data.sealed import unseal
 from smartcli.errors import SmartCliError, UserError, suggest
-from smartcli.home import Home
+from smartcli.home import Home, is_name
 from smartcli.tasks import SPLITS, TaskTable
 
 FORMAT = 1
 HEADER = "data.json"
 TOKENS = "tokens"
 LATEST = ".latest"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Splits = dict[str, dict[str, SplitSummary]]
 
@@ -85,7 +83,7 @@ def rows_file(task: str, split: str) -> str:
 
 def check_data_name(name: str, option: str = "--data") -> str:
     """Return `name` when it can be a folder's name; a UserError names `option`."""
-    if not NAME.fullmatch(name) or ".." in name:
+    if not is_name(name):
         raise UserError(
             f'{option}: "{name}" is not a name; expected letters, digits, ".", "_" or "-", at most 64, '
             'starting with a letter or digit, without ".."'
@@ -146,7 +144,7 @@ def _read_header(folder: Path, name: str) -> dict[str, Any]:
 def _names(home: Home) -> list[str]:
     if not home.data.is_dir():
         return []
-    return sorted(path.name for path in home.data.iterdir() if NAME.fullmatch(path.name) and path.is_dir())
+    return sorted(path.name for path in home.data.iterdir() if is_name(path.name) and path.is_dir())
 
 
 def _latest(home: Home) -> str:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from smartcli.atomic import DISK, new_folder
 from smartcli.data.ragged import Ragged, open_ragged, ragged_files, write_ragged
-from smartcli.data.rows import SplitRows, hash_file
+from smartcli.data.rows import SplitRows
 from smartcli.data.sealed import seal, unseal
 from smartcli.data.store import TOKENS, DataSet
+from smartcli.disk import hash_file
 from smartcli.errors import SmartCliError
 
 if TYPE_CHECKING:

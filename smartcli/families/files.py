@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from smartcli.errors import UserError
+from smartcli.strictjson import refuse_constant
 
 CONFIG_LIMIT = 1_000_000
 TOKENIZER_LIMIT = 200_000_000
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def read_text(path: Path, limit: int = CONFIG_LIMIT) -> str:
@@ -34,9 +31,12 @@ def read_text(path: Path, limit: int = CONFIG_LIMIT) -> str:
 
 
 def parse_object(text: str | bytes, where: str | Path) -> dict[str, Any]:
-    """Parse a JSON object; UserError naming `where` for anything else, NaN and endless nesting included."""
+    """Parse a JSON object; UserError naming `where` for anything else, NaN and endless nesting included.
+
+    A key may stand twice, as in every other reader of these files: they were written elsewhere.
+    """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=refuse_constant)
     except RecursionError as error:
         raise UserError(f"{where}: JSON nested too deeply") from error
     except ValueError as error:

@@ -24,6 +24,7 @@ from smartcli.registry.manifest import (
 )
 from smartcli.registry.meta import META, check_meta, reference
 from smartcli.strictjson import parse_object
+from smartcli.tasks import TaskTable
 
 if TYPE_CHECKING:
     from smartcli.data.predictions import Predictions
@@ -86,6 +87,16 @@ class Checkpoint:
     def fingerprint(self) -> str:
         """Fingerprint of the data set that it was trained on."""
         return str(self.meta["data"].get("fingerprint", ""))
+
+    @property
+    def heads(self) -> TaskTable:
+        """Tasks that it has heads for."""
+        return TaskTable.from_json(self.meta["tasks"])
+
+    @property
+    def all_tasks(self) -> TaskTable:
+        """Whole task table of the data set that it was trained on."""
+        return TaskTable.from_json(self.meta["all_tasks"])
 
     def reference(self) -> dict[str, str]:
         """Return the entry that a lineage keeps about this checkpoint."""

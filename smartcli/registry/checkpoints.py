@@ -12,14 +12,14 @@ from smartcli.atomic import DISK, clean_stale, hide, remove_folder, write_file
 from smartcli.data.sealed import seal
 from smartcli.disk import tree_size
 from smartcli.errors import SmartCliError, UserError
-from smartcli.home import Home
+from smartcli.home import Home, is_name
 from smartcli.registry.checkpoint import Checkpoint, Problem, folder_problems
 from smartcli.registry.commit import Fill, commit_folder
 from smartcli.registry.content import check_header
 from smartcli.registry.locks import Busy, hold, owner_of, registry_lock
 from smartcli.registry.manifest import SMALL, Damaged, read_sealed
 from smartcli.registry.meta import META, check_meta, references
-from smartcli.registry.names import check_name, expand_patterns, is_name, natural_order, number_of, unknown_name
+from smartcli.registry.names import check_name, expand_patterns, natural_order, number_of, unknown_name
 from smartcli.strictjson import parse_object
 
 _NUMBERS = ".numbers"

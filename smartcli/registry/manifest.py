@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from smartcli.data.sealed import seal, unseal
+from smartcli.disk import hash_file
 from smartcli.errors import SmartCliError
 from smartcli.strictjson import canonical_json
 
@@ -156,15 +157,6 @@ def entry_of(folder: Path, name: str, manifest: Manifest) -> FileEntry:
     if name not in manifest.files:
         raise Damaged(folder, name, "the manifest does not list such a file")
     return manifest.files[name]
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file, read in chunks."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def open_plain(folder: Path, name: str) -> BinaryIO:

@@ -7,16 +7,11 @@ import re
 from collections.abc import Iterable, Sequence
 
 from smartcli.errors import UserError, suggest
+from smartcli.home import is_name
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NUMBERED = re.compile(r"ckpt([1-9][0-9]{0,8})")
 """Names that are given when the user gives none."""
 _STEM = re.compile(r"(.*?)([0-9]+)")
-
-
-def is_name(name: str) -> bool:
-    """Return whether `name` may name a checkpoint, run or data set."""
-    return bool(NAME.fullmatch(name)) and ".." not in name
 
 
 def check_name(name: str, option: str = "--name") -> str:

@@ -13,7 +13,7 @@ from smartcli.atomic import DISK, clean_stale, new_folder, remove_folder, write_
 from smartcli.data.sealed import seal
 from smartcli.disk import tree_size
 from smartcli.errors import SmartCliError, UserError, suggest
-from smartcli.home import Home
+from smartcli.home import Home, is_name
 from smartcli.processes import Process
 from smartcli.registry.commit import Fill, commit_folder
 from smartcli.registry.locks import hold, owner_of
@@ -26,7 +26,7 @@ from smartcli.registry.manifest import (
     read_verified,
     verify_file,
 )
-from smartcli.registry.names import check_name, is_name, natural_order
+from smartcli.registry.names import check_name, natural_order
 from smartcli.strictjson import canonical_json, parse_object
 
 HEADER, POINTER, POSITION, LOG = "run.json", "state.json", "position.json", "log.jsonl"

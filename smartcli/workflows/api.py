@@ -16,7 +16,7 @@ from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.checkpoints import Registry
 from smartcli.tasks import Task
 from smartcli.workflows.inference import LoadedModel
-from smartcli.workflows.scoring import members_of, own_tasks
+from smartcli.workflows.scoring import members_of
 
 Texts = Sequence[str] | Sequence[Sequence[str]]
 """Sentences, or for a task of pairs (one, other) of each pair."""
@@ -27,7 +27,7 @@ class Model:
 
     def __init__(self, checkpoint: Checkpoint, parts: Sequence[LoadedModel]) -> None:
         self._checkpoint, self._parts = checkpoint, parts
-        self._tasks = own_tasks(checkpoint)
+        self._tasks = checkpoint.heads
 
     def __repr__(self) -> str:
         return f"<smartcli model {self.name}: {', '.join(self.tasks)}>"

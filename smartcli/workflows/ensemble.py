@@ -16,7 +16,7 @@ from smartcli.registry.checkpoints import Registry
 from smartcli.report.tables import ScoreRow, ScoreTable
 from smartcli.workflows.ensemble_record import ensemble_meta, fill_folder
 from smartcli.workflows.evaluate import remarks_on, score_row
-from smartcli.workflows.scoring import Subject, all_tasks, data_words, own_tasks, subject_of
+from smartcli.workflows.scoring import Subject, data_words, subject_of
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def check_members(members: Sequence[Checkpoint], top: int | None) -> None:
 
 def check_heads(member: Checkpoint, subject: Subject) -> None:
     """Raise a UserError naming a task of the data set that `member` has no head for."""
-    heads = own_tasks(member)
-    for task in all_tasks(member):
+    heads = member.heads
+    for task in member.all_tasks:
         if task.name not in heads:
             raise UserError(
                 f'{member.name} has no head for "{task.name}", which every member needs on the data set '

@@ -19,7 +19,6 @@ from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.content import check_tokenizer
 from smartcli.workflows.finish import predictions_of
-from smartcli.workflows.inputs import heads_of
 
 if TYPE_CHECKING:
     from smartcli.engine.model import MultiTaskModel
@@ -43,7 +42,7 @@ class LoadedModel:
         keep_freed_memory()
         settings = Settings.from_json(checkpoint.meta["settings"])
         self.home, self.checkpoint = home, checkpoint
-        self.tasks = heads_of(checkpoint)
+        self.tasks = checkpoint.heads
         spec = read_spec(checkpoint.folder)
         self.tokenizer = SentenceTokenizer.from_folder(checkpoint.folder, spec)
         check_tokenizer(checkpoint.folder, self.tokenizer.hash, checkpoint.meta)

@@ -81,11 +81,6 @@ def read_source(home: Home, settings: Settings, say: Say) -> Source:
     return Source(files.folder, spec, tokenizer, about, None)
 
 
-def heads_of(checkpoint: Checkpoint) -> TaskTable:
-    """Return the tasks that a checkpoint has heads for."""
-    return TaskTable.from_json(checkpoint.meta["tasks"])
-
-
 def read_inputs(home: Home, data_set: DataSet, settings: Settings, say: Say) -> Inputs:
     """Read all that a training needs; every mistake of the user shows here, before anything is written."""
     source = read_source(home, settings, say)
@@ -130,7 +125,7 @@ def _check_frozen(model: MultiTaskModel, settings: Settings, trained: TaskTable)
 
 def _head_table(data_set: DataSet, trained: TaskTable, source: Source) -> TaskTable:
     """Return the tasks with a head, in table order: those to train, and those that the checkpoint brings."""
-    brought = heads_of(source.checkpoint) if source.checkpoint is not None else TaskTable(())
+    brought = source.checkpoint.heads if source.checkpoint is not None else TaskTable(())
     for task in brought:
         if task.name in data_set.tasks and not _same_head(task, data_set.tasks.get(task.name)):
             assert source.checkpoint is not None
@@ -173,7 +168,7 @@ def _model_and_rows(
     means = {t.name: float(np.mean(_labels(train[t.name]))) for t in trained if t.kind == "regression"}
     start_heads(model, settings.seed, means)
     if source.checkpoint is not None:
-        brought = tuple(name for name in heads_of(source.checkpoint).names if name in heads)
+        brought = tuple(name for name in source.checkpoint.heads.names if name in heads)
         raw = source.checkpoint.read("heads.safetensors")
         load_heads(model, raw, brought, f"{source.checkpoint.name}/heads.safetensors")
     _check_frozen(model, settings, trained)

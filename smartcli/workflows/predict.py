@@ -16,7 +16,7 @@ from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.checkpoints import Registry
 from smartcli.tasks import Task
-from smartcli.workflows.scoring import Say, members_of, own_tasks, silent
+from smartcli.workflows.scoring import Say, members_of, silent
 
 STREAM = Path("-")
 
@@ -67,7 +67,7 @@ def predict_file(
 
 def choose_task(checkpoint: Checkpoint, name: str | None) -> Task:
     """Return the task `name`, or the only one that the checkpoint has a head for."""
-    tasks = own_tasks(checkpoint)
+    tasks = checkpoint.heads
     if name is not None:
         return tasks.get(name, f"--task for {checkpoint.name}")
     if len(tasks) > 1:

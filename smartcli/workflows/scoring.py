@@ -66,7 +66,7 @@ def subject_of(home: Home, checkpoints: Sequence[Checkpoint], data: str | None =
     first = checkpoints[0]
     name = str(first.meta["data"]["name"])
     if not (home.data / name).is_dir():
-        return Subject(name, first.meta["data"]["fingerprint"], name, all_tasks(first), None)
+        return Subject(name, first.meta["data"]["fingerprint"], name, first.all_tasks, None)
     from smartcli.data.store import open_data
 
     data_set = open_data(home, name)
@@ -91,19 +91,9 @@ def data_words(checkpoint: Checkpoint) -> str:
     return f"{data['name']} ({str(data['fingerprint'])[:12]})"
 
 
-def all_tasks(checkpoint: Checkpoint) -> TaskTable:
-    """Return the whole task table of the data that a checkpoint was trained on."""
-    return TaskTable.from_json(checkpoint.meta["all_tasks"])
-
-
-def own_tasks(checkpoint: Checkpoint) -> TaskTable:
-    """Return the tasks that a checkpoint has heads for."""
-    return TaskTable.from_json(checkpoint.meta["tasks"])
-
-
 def shared_tasks(checkpoint: Checkpoint, tasks: TaskTable, where: str) -> tuple[Task, ...]:
     """Return the tasks of `tasks` that a checkpoint has a head for; UserError where a head does not fit."""
-    heads = {task.name: task for task in own_tasks(checkpoint)}
+    heads = {task.name: task for task in checkpoint.heads}
     shared = tuple(task for task in tasks if task.name in heads)
     if not shared:
         raise UserError(

@@ -12,7 +12,7 @@ from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.metrics import overall, score_tasks
 from smartcli.report.compare import Line, spread
-from smartcli.tasks import Task, TaskTable
+from smartcli.tasks import Task
 
 Scores = Mapping[str, float | None]
 SAME_SPLIT = "selected on this split"
@@ -88,7 +88,7 @@ def select_members(home: Home, names: Sequence[str], top: int, prefix: str, argv
     registry = Registry(home)
     opened = {name: registry.open(name) for name in names}
     first = next(iter(opened.values()))
-    tasks = tuple(TaskTable.from_json(first.meta["all_tasks"]))
+    tasks = tuple(first.all_tasks)
     found = choose(tasks, {n: c.predictions() for n, c in opened.items()}, top, first.meta["data"]["fingerprint"])
     known = "\0".join(f"{name}@{opened[name].manifest_hash}" for name in found.members)
     name = f"top{top}-{prefix}-{hashlib.sha256(known.encode()).hexdigest()[:8]}"

@@ -14,7 +14,7 @@ from smartcli.errors import UserError, suggest
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.checkpoints import Registry
-from smartcli.workflows.scoring import Say, own_tasks, predictions_on, silent, subject_of
+from smartcli.workflows.scoring import Say, predictions_on, silent, subject_of
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _write(folder: Path, texts: dict[str, str]) -> None:
 
 
 def _check_tasks(checkpoint: Checkpoint, data_set: DataSet, splits: Sequence[str]) -> None:
-    heads = own_tasks(checkpoint)
+    heads = checkpoint.heads
     for course in COURSE_TASKS:
         if course.task not in data_set.tasks:
             raise UserError(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from registry_fixtures import make_fill
+from saved_rows import save_rows
 
-from smartcli.data.saving import save_rows
 from smartcli.home import Home
 from smartcli.registry.checkpoints import Registry
 from smartcli.tasks import parse_task_table

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from saved_rows import save_rows
 
-from smartcli.data.saving import save_rows
 from smartcli.home import Home
 from smartcli.tasks import parse_task_table
 

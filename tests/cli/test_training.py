@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from saved_rows import save_rows
 from tiny import make_tiny_encoder
 from typer.testing import Result
 
-from smartcli.data.saving import save_rows
 from smartcli.home import Home
 from smartcli.tasks import parse_task_table
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 
 import pytest
+from saved_rows import save_rows
 from typer.testing import Result
 
-from smartcli.data.saving import save_rows
 from smartcli.home import Home
 from smartcli.tasks import parse_task_table
 from smartcli.workflows import first_steps

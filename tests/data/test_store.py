@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from saved_rows import save_rows
 
-from smartcli.data.saving import save_rows
 from smartcli.data.store import LATEST, list_data, open_data, remove_data
 from smartcli.errors import SmartCliError, UserError
 from smartcli.home import Home

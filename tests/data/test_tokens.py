@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from saved_rows import save_rows
 
 from smartcli.data.ragged import Ragged, open_ragged, ragged_files, write_ragged
-from smartcli.data.saving import save_rows
 from smartcli.data.store import DataSet, open_data
 from smartcli.data.tokens import has_tokens, open_tokens, tokens_folder
 from smartcli.errors import SmartCliError

@@ -120,7 +120,7 @@ def test_a_failing_fill_leaves_nothing(home: Home) -> None:
     [
         (lambda f: (f / "smart.json").unlink(), "smart.json is missing"),
         (lambda f: (f / "smart.json").write_text("{"), "not valid JSON"),
-        (lambda f: (f / "smart.json").write_text('{"format": 1, "format": 1}'), "a key stands twice"),
+        (lambda f: (f / "smart.json").write_text('{"format": 1, "format": 1}'), "the key 'format' stands twice"),
         (lambda f: (f / "link").symlink_to(f), "symbolic link"),
         (lambda f: (f / "sub").mkdir(), "expected plain files"),
         (lambda f: (f / "manifest.json").write_text("{}"), "none called manifest.json"),

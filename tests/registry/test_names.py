@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartcli.errors import UserError
-from smartcli.registry.names import check_name, expand_patterns, is_name, natural_order, number_of
+from smartcli.home import is_name
+from smartcli.registry.names import check_name, expand_patterns, natural_order, number_of
 
 KNOWN = ["ckpt1", "ckpt2", "ckpt4", "ckpt10", "sweep-a", "sweep-b", "s01", "s02"]
 

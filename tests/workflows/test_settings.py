@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from saved_rows import save_rows
 
 from smartcli.config import PerTask, Settings
-from smartcli.data.saving import save_rows
 from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.registry.checkpoints import Registry

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from saved_rows import save_rows
 
-from smartcli.data.saving import save_rows
 from smartcli.data.tokens import open_tokens
 from smartcli.errors import UserError
 from smartcli.home import Home

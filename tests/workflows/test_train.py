@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load, load_file
+from saved_rows import save_rows
 from training import (
     DEV,
     TASKS,
@@ -20,7 +21,6 @@ from training import (
     weights,
 )
 
-from smartcli.data.saving import save_rows
 from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.registry.checkpoints import Registry

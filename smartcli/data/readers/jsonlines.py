@@ -10,12 +10,9 @@ from smartcli.data.readers.columns import Wanted
 from smartcli.data.readers.lines import BadBytes, text_lines
 from smartcli.data.readers.problems import Problems
 from smartcli.errors import UserError
+from smartcli.strictjson import STRICT
 
 Cell = str | int | float | bool | None
-
-
-class _Wrong(ValueError):
-    pass
 
 
 def read_json_lines(
@@ -71,7 +68,6 @@ def _is_text(cell: str) -> bool:
 
 
 def _objects(stream: BinaryIO, name: str, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
-    decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
     blank = line = 0
     try:
         for line, text in enumerate(text_lines(stream), start=1):
@@ -83,9 +79,9 @@ def _objects(stream: BinaryIO, name: str, problems: Problems) -> Iterator[tuple[
                 problems.add(f"{name}:{blank}: an empty line between rows; expected a JSON object; remove the line")
                 blank = 0
             try:
-                value = decoder.decode(stripped)
+                value = STRICT.decode(stripped)
                 if not isinstance(value, dict):
-                    raise _Wrong(f"expected an object, found {type(value).__name__}")
+                    raise ValueError(f"expected an object, found {type(value).__name__}")
             except RecursionError:
                 problems.add(f"{name}:{line}: nested too deeply; expected one flat JSON object a line")
             except ValueError as error:
@@ -94,16 +90,3 @@ def _objects(stream: BinaryIO, name: str, problems: Problems) -> Iterator[tuple[
                 yield line, value
     except BadBytes as error:
         raise UserError(f"{name}:{error.line}: {error.reason}") from None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [key for key, _ in pairs]
-        twice = next(key for key in names if names.count(key) > 1)
-        raise _Wrong(f"the key {twice[:40]!r} stands twice")
-    return found
-
-
-def _constant(name: str) -> Any:
-    raise _Wrong(f"{name} is not a JSON number")
