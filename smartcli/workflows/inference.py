@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smartcli.config import Settings
 from smartcli.data.predictions import Predictions, TaskPredictions
@@ -18,6 +20,7 @@ from smartcli.families.tokenizer import SentenceTokenizer
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.content import check_tokenizer
+from smartcli.tasks import Task
 from smartcli.workflows.finish import predictions_of
 from smartcli.workflows.inputs import heads_of
 
@@ -57,12 +60,17 @@ class LoadedModel:
         self.model.to(choose_device("auto")).eval()
         self.reader: Reader = Reader(self.tokenizer.template, settings.max_length)
 
-    def outputs(self, task: str, sides: Sequence[Ragged]) -> Outputs:
-        """Return the outputs of every row of a task."""
-        from smartcli.engine.predict import predict
+    def outputs(self, task: str, sides: Sequence[Ragged], budget: int | None = None) -> Outputs:
+        """Return the outputs of every row of a task, in batches of at most `budget` tokens (None: the usual ones)."""
+        from smartcli.engine.predict import TOKENS_PER_BATCH, predict
 
+        with self._finite():
+            return predict(self.model, task, sides, self.reader, budget=budget or TOKENS_PER_BATCH)
+
+    @contextmanager
+    def _finite(self) -> Iterator[None]:
         try:
-            return predict(self.model, task, sides, self.reader)
+            yield
         except FloatingPointError as error:
             raise SmartCliError(f'checkpoint "{self.checkpoint.name}": {error}; it cannot be used') from error
 
@@ -72,16 +80,42 @@ class LoadedModel:
         names = [t.name for t in self.tasks if t.name in data_set.tasks and split in data_set.splits(t.name)]
         return predictions_of(data_set, split, {name: self.outputs(name, tokens.sides(name, split)) for name in names})
 
-    def label(self, task_name: str, texts: Sequence[Sequence[str]]) -> TaskPredictions:
+    def label(self, task_name: str, texts: Sequence[Sequence[str]], *, budget: int | None = None) -> TaskPredictions:
         """Return predictions for rows given as one or two texts each; ids are row numbers from 0."""
         task = self.tasks.get(task_name, "--task")
-        sides = [Ragged.of(self.tokenizer.encode([row[side] for row in texts])) for side in range(len(task.text))]
-        found = self.outputs(task_name, sides)
+        found = self.outputs(task_name, self._sides(task, texts), budget)
         ids = [str(number) for number in range(len(texts))]
         shares = found.probabilities
         if not ids and task.kind != "regression":
             shares = np.empty((0, task.classes))
         return TaskPredictions(task_name, ids, None, found.predictions, shares)
+
+    def vector(self, task_name: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return what the head is given of one row, (D,)."""
+        from smartcli.engine.vectors import vector_blocks
+
+        sides = self._sides(self.tasks.get(task_name, "--task"), [texts])
+        with self._finite():
+            return next(vector_blocks(self.model, task_name, sides, self.reader, np.zeros(1, np.int64)))[0]
+
+    def vectors_of(
+        self, data_set: DataSet, task: str, split: str, rows: NDArray[np.int64], count: Callable[[int], None]
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield what the head is given of a split's `rows`, in blocks; `count` hears of the rows done."""
+        from smartcli.engine.vectors import vector_blocks
+
+        sides = open_tokens(data_set, self.tokenizer).sides(task, split)
+        with self._finite():
+            yield from vector_blocks(self.model, task, sides, self.reader, rows, count)
+
+    def width(self, task: str) -> int:
+        """Return D, the width of what a task's head is given of a row."""
+        from smartcli.engine.vectors import width
+
+        return width(self.model, task)
+
+    def _sides(self, task: Task, texts: Sequence[Sequence[str]]) -> list[Ragged]:
+        return [Ragged.of(self.tokenizer.encode([row[side] for row in texts])) for side in range(len(task.text))]
 
 
 def run_model(home: Home, checkpoint: Checkpoint, data_set: DataSet, split: str) -> Predictions:
