@@ -93,6 +93,11 @@ class Moves:
     signed: Mean | None
     changes: Values
 
+    def largest(self, count: int) -> list[tuple[int, float]]:
+        """Return the rows that moved farthest and how far, farthest first, equal ones in row order."""
+        order = np.argsort(-np.abs(self.changes), kind="stable")[:count]
+        return [(int(row), float(self.changes[row])) for row in order]
+
     def to_json(self) -> dict[str, Any]:
         return {
             "moved": self.moved.to_json(),

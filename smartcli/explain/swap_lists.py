@@ -64,7 +64,8 @@ def read_swap_list(named: str, option: str = "--swap-file") -> SwapList:
 
 
 def _read(path: Path) -> list[tuple[str, str]]:
-    problems, pairs = Problems(), []
+    problems = Problems()
+    pairs: list[tuple[str, str]] = []
     for line, cells in _lines(path):
         fields = [cell.strip() for cell in cells]
         if not pairs and not problems.count and tuple(field.casefold() for field in fields) == HEADER:

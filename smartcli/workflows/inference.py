@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from smartcli.data.ragged import Ragged
 from smartcli.data.store import DataSet
 from smartcli.data.tokens import open_tokens
 from smartcli.errors import SmartCliError, UserError
+from smartcli.explain.words import words_of
 from smartcli.families.spec import read_spec
 from smartcli.families.tokenizer import SentenceTokenizer
 from smartcli.home import Home
@@ -96,7 +98,8 @@ class LoadedModel:
 
         sides = self._sides(self.tasks.get(task_name, "--task"), [texts])
         with self._finite():
-            return next(vector_blocks(self.model, task_name, sides, self.reader, np.zeros(1, np.int64)))[0]
+            (block,) = vector_blocks(self.model, task_name, sides, self.reader, np.zeros(1, np.int64))
+        return np.asarray(block[0])
 
     def vectors_of(
         self, data_set: DataSet, task: str, split: str, rows: NDArray[np.int64], count: Callable[[int], None]
@@ -113,6 +116,17 @@ class LoadedModel:
         from smartcli.engine.vectors import width
 
         return width(self.model, task)
+
+    def reads(self, text: str) -> tuple[int, int]:
+        """Return how many characters of `text` are read at most, and how many where a word of these is left out."""
+        most = self.reader.max_length
+        # A token has a character at least, but for the odd one of bytes; that costs no more than this shortcut.
+        ends = self.tokenizer.ends(text) if len(text) > most else []
+        if len(ends) <= most:
+            return len(text), len(text)
+        read = ends[most - 1]
+        cut = next((word.stop for word in reversed(words_of([text])) if word.start < read), read)
+        return read, ends[min(bisect_left(ends, cut) + most, len(ends) - 1)]
 
     def _sides(self, task: Task, texts: Sequence[Sequence[str]]) -> list[Ragged]:
         return [Ragged.of(self.tokenizer.encode([row[side] for row in texts])) for side in range(len(task.text))]
