@@ -36,15 +36,16 @@ class LoadedModel:
 
     def __init__(self, home: Home, checkpoint: Checkpoint) -> None:
         """Load the model; an ensemble has none of its own and is a UserError."""
+        if checkpoint.kind == "ensemble":
+            raise UserError(f'"{checkpoint.name}" is an ensemble, which has no weights of its own; load its members')
+        for file in ("config.json", "model.safetensors", "tokenizer.json"):
+            checkpoint.path(file)
+        # Only now: torch takes seconds to load, and a checkpoint without weights needs none of it.
         from smartcli.engine.allocator import keep_freed_memory
         from smartcli.engine.build import build_model, load_heads
         from smartcli.engine.device import choose_device
         from smartcli.engine.predict import Reader
 
-        if checkpoint.kind == "ensemble":
-            raise UserError(f'"{checkpoint.name}" is an ensemble, which has no weights of its own; load its members')
-        for file in ("config.json", "model.safetensors", "tokenizer.json"):
-            checkpoint.path(file)
         keep_freed_memory()
         settings = Settings.from_json(checkpoint.meta["settings"])
         self.home, self.checkpoint = home, checkpoint
