@@ -174,6 +174,18 @@ def test_a_very_long_text_is_explained_by_the_words_that_are_read(shop: Home) ->
     np.testing.assert_allclose(found.effects, same.effects, atol=1e-6)
 
 
+@pytest.mark.parametrize(("first", "second"), [(900, 900), (901, 900), (900, 901), (300, 900), (900, 300), (900, 5)])
+def test_long_pairs_are_predicted_as_they_are_whole(shop: Home, first: int, second: int) -> None:
+    """Which text is the longer one decides which gets the odd token of an odd number of them."""
+    texts = ("dull film " * (first // 2) + "good " * (first % 2), "clever dog " * (second // 2) + "a " * (second % 2))
+    for name in ("ckpt1", "both", "ckpt4"):
+        who = panel(shop, name)
+        whole = who.label(STS, [texts, (texts[0].replace("dull", "", 1), texts[1])])
+        found = explain_row(shop, who, STS, Row(texts), count=0)
+        assert found.answer.prediction == pytest.approx(whole.predictions[0], abs=1e-5)
+        assert found.effects[0] == pytest.approx(whole.predictions[0] - whole.predictions[1], abs=1e-5)
+
+
 @pytest.mark.parametrize(
     "text", ["\u202e [red]x[/red] \x1b[31m", "你好世界", "👍🏽 \u200d", "\x00\x01", "a" * 5000, "…"]
 )
