@@ -147,12 +147,19 @@ BAD: list[tuple[list[str], str]] = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home whose checkpoint has no weights: everything is checked before a model is loaded."""
+    home = Home(tmp_path_factory.mktemp("bare"))
+    make_checkpoint(home, "ckpt1", make_words_data(home))
+    return home
+
+
 @pytest.mark.parametrize(("words", "message"), BAD, ids=lambda value: value if isinstance(value, str) else None)
 def test_bad_input_exits_2_and_says_what_was_expected(
-    home: Home, smart: Smart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+    bare: Home, smart: Smart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
 ) -> None:
-    # No weights are in this checkpoint: everything is checked before a model is loaded.
-    make_checkpoint(home, "ckpt1", make_words_data(home))
+    monkeypatch.setenv("SMART_HOME", str(bare.root))
     monkeypatch.chdir(tmp_path)
     Path("one.csv").write_text("he,she\nking\n")
     Path("empty.csv").write_text("# nothing\n")
@@ -160,7 +167,7 @@ def test_bad_input_exits_2_and_says_what_was_expected(
     assert result.exit_code == 2, result.stderr
     assert message in " ".join(result.stderr.split())
     assert result.stdout == ""
-    assert not home.predictions.exists()
+    assert not bare.predictions.exists()
 
 
 def test_a_data_set_with_another_head_for_the_task_is_refused(home: Home, smart: Smart) -> None:

@@ -142,13 +142,12 @@ def test_the_worst_errors_are_explained_where_the_model_is_here(home: Home, tmp_
     from tests.hand_made import make_model
     from tests.tiny import make_tiny_encoder
 
-    make_model(home, "a", make_words_data(home), make_tiny_encoder(tmp_path / "e"))
+    make_model(home, "a", make_words_data(home), make_tiny_encoder(tmp_path / "e"), tasks=["sts"])
     page = report(home, ["a"], tmp_path / "out", explain=2).page.read_text(encoding="utf-8")
-    assert page.count('<article class="explained">') >= 4
+    assert page.count('<article class="explained">') == 2
     assert "sts: the worst 2 explained" in page
     assert "Nearest training rows, among all 30 train rows of sts" in page
     assert "<small>+0." in page or "<small>-0." in page
-    assert '<article class="explained">' not in report(home, ["a"], tmp_path / "no").page.read_text(encoding="utf-8")
 
 
 def test_a_report_without_weights_says_why_nothing_is_explained(home: Home, tmp_path: Path) -> None:

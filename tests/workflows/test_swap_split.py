@@ -77,6 +77,13 @@ def test_facts_are_exchanged_in_the_second_text_and_pairs_are_planted(shop: Home
         assert found.planted.paper == ("Paris is the capital of France", "Shanghai is the capital of China")
 
 
+def test_facts_exchanged_in_both_texts_say_nothing_about_pairs_that_stay_alike(shop: Home) -> None:
+    found = swap_split(shop, "ckpt1", QQP.name, "facts", sides="both")
+    assert [row.after for row in found.top] == [("Beijing is big", "Beijing is old")]
+    assert found.still_alike is None
+    assert found.planted is not None
+
+
 def test_facts_on_single_sentences_are_a_list_like_any_other(shop: Home) -> None:
     found = swap_split(shop, "ckpt1", SST.name, "facts")
     assert (found.moves.moved.n, found.still_alike, found.planted) == (0, None, None)
