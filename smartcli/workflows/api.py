@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smartcli.data.predictions import TaskPredictions
-from smartcli.ensemble import combine
 from smartcli.errors import UserError
 from smartcli.home import Home
-from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.checkpoints import Registry
 from smartcli.tasks import Task
-from smartcli.workflows.inference import LoadedModel
-from smartcli.workflows.scoring import members_of, own_tasks
+from smartcli.workflows.panel import Panel, load_panel
+from smartcli.workflows.scoring import own_tasks
 
 Texts = Sequence[str] | Sequence[Sequence[str]]
 """Sentences, or for a task of pairs (one, other) of each pair."""
@@ -25,9 +23,9 @@ Texts = Sequence[str] | Sequence[Sequence[str]]
 class Model:
     """A checkpoint's model in memory, or those of an ensemble's members; made by `smartcli.load`."""
 
-    def __init__(self, checkpoint: Checkpoint, parts: Sequence[LoadedModel]) -> None:
-        self._checkpoint, self._parts = checkpoint, parts
-        self._tasks = own_tasks(checkpoint)
+    def __init__(self, panel: Panel) -> None:
+        self._checkpoint, self._panel = panel.checkpoint, panel
+        self._tasks = own_tasks(panel.checkpoint)
 
     def __repr__(self) -> str:
         return f"<smartcli model {self.name}: {', '.join(self.tasks)}>"
@@ -75,19 +73,12 @@ class Model:
 
     def _label(self, task_name: str, texts: Texts) -> TaskPredictions:
         task = self._task(task_name)
-        rows = _rows(task, texts)
-        each = [part.label(task_name, rows) for part in self._parts]
-        if self._checkpoint.kind != "ensemble":
-            return each[0]
-        return combine([task], [{task_name: one} for one in each], [p.checkpoint.name for p in self._parts])[task_name]
+        return self._panel.label(task, _rows(task, texts))
 
 
 def load_model(home: Home, name: str) -> Model:
     """Return the model of a checkpoint, or those of an ensemble's members, of `home`."""
-    registry = Registry(home)
-    checkpoint = registry.open(name)
-    parts = members_of(registry, checkpoint) if checkpoint.kind == "ensemble" else [checkpoint]
-    return Model(checkpoint, [LoadedModel(home, part) for part in parts])
+    return Model(load_panel(home, Registry(home).open(name)))
 
 
 def _rows(task: Task, texts: Texts) -> list[tuple[str, ...]]:
