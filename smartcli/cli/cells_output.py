@@ -57,8 +57,8 @@ def _print_table(state: CliState, results: Results) -> None:
     for at, name in enumerate(header):
         table.add_column(plain(name), justify="right" if name in results.scores else "left", no_wrap=at > 0)
     for at, row in enumerate(rows):
-        # Paper, ours and difference belong together: a gap after each three.
-        last = results.compared and at % 3 == 2 and at + 1 < len(rows)
+        # Paper, ours and difference belong together: a gap before the next row that has a name.
+        last = results.compared and at + 1 < len(rows) and rows[at + 1][0] != ""
         table.add_row(*(plain(cell) for cell in row), end_section=last)
     print_table(state.out, table)
     for verdict in results.verdicts:

@@ -22,16 +22,18 @@ WAITING = "waiting"
 class CellsView:
     """Shows a plan as it is worked off; a table on a terminal, plain lines elsewhere."""
 
-    def __init__(self, console: Console, planned: Sequence[Planned], *, quiet: bool = False) -> None:
+    def __init__(
+        self, console: Console, planned: Sequence[Planned], *, quiet: bool = False, several: bool = False
+    ) -> None:
+        """`several` says that more than one cell may run at a time: plain lines then begin with the cell's place."""
         self.console = console
         self.quiet = quiet
+        self.several = several
         self.planned = list(planned)
         self.live = console.is_terminal and not console.is_dumb_terminal and not quiet
         self._state = {one.name: WAITING for one in planned}
         self._scores: dict[str, Mapping[str, Any]] = {}
-        self._current: str | None = None
-        self._steps: int | None = None
-        self._plain = TrainingView(console, quiet=quiet or self.live)
+        self._running: dict[str, TrainingView] = {}
         self._live: Live | None = None
 
     def __enter__(self) -> CellsView:
@@ -48,33 +50,35 @@ class CellsView:
 
     def begin(self, planned: Planned) -> None:
         """Take the start of a cell."""
-        self._current, self._steps = planned.name, None
-        self._plain = TrainingView(self.console, quiet=self.quiet or self.live)
+        prefix = f"[{self._place(planned)}] " if self.several else ""
+        self._running[planned.name] = TrainingView(self.console, quiet=self.quiet or self.live, prefix=prefix)
         self._state[planned.name] = "starting"
         if not self.live:
             self._say(f"[{self._place(planned)}] {planned.cell.label}, seed {planned.cell.seed}: {planned.name}")
 
-    def record(self, record: Mapping[str, Any]) -> None:
-        """Take a record of the running cell's log."""
-        if self._current is None:
-            return
-        if record.get("event") == "start":
-            self._steps = record.get("steps")
-        if record.get("event") == "step":
-            total = f"/{self._steps}" if self._steps else ""
-            self._state[self._current] = f"epoch {record.get('epoch')}, step {record['step']}{total}"
-        if record.get("event") == "warning" and self.live and not self.quiet:
-            print_line(self.console, f"warning: {record.get('message')}", style="yellow")
-        self._plain.record(record)
+    def record(self, planned: Planned, record: Mapping[str, Any]) -> None:
+        """Take a record of a running cell's log."""
+        view = self._running[planned.name]
+        view.record(record)
+        if view.status:
+            self._state[planned.name] = view.status
 
     def end(self, finished: Finished) -> None:
         """Take a cell's checkpoint."""
         name = finished.planned.name
+        self._running.pop(name, None)
         self._state[name] = "reused" if finished.reused else "done"
         self._scores[name] = finished.meta["metrics"]
         if not self.live:
             scores = ", ".join(f"{task} {value}" for task, value in self._shown(name).items())
             self._say(f"[{self._place(finished.planned)}] {self._state[name]}: {scores}")
+
+    def fail(self, planned: Planned, reason: str) -> None:
+        """Take that a cell ended without a checkpoint, or never began."""
+        self._running.pop(planned.name, None)
+        self._state[planned.name] = f"not finished: {reason}"
+        if not self.live:
+            self._say(f"[{self._place(planned)}] {self._state[planned.name]}")
 
     def table(self) -> Table:
         """Return the table as it stands; a plan longer than the terminal shows the part around the running cell."""
@@ -90,7 +94,7 @@ class CellsView:
             table.add_column(plain(name), justify="right" if name in (*tasks, "seed") else "left")
         for one in self._window():
             scores = self._shown(one.name)
-            state = Text(self._state[one.name], style="bold" if one.name == self._current else "")
+            state = Text(self._state[one.name], style="bold" if one.name in self._running else "")
             table.add_row(
                 plain(one.cell.label), str(one.cell.seed), state, *(plain(scores.get(task, "")) for task in tasks)
             )
@@ -100,7 +104,7 @@ class CellsView:
         room = max(4, self.console.height - 6)
         if len(self.planned) <= room:
             return self.planned
-        at = next((i for i, one in enumerate(self.planned) if one.name == self._current), 0)
+        at = next((i for i, one in enumerate(self.planned) if one.name in self._running), 0)
         first = min(max(0, at - room // 2), len(self.planned) - room)
         return self.planned[first : first + room]
 

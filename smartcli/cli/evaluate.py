@@ -52,7 +52,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
     csv: Csv = None,
     safe_csv: SafeCsv = False,
-    paper: Annotated[bool, typer.Option("--paper", help="Add the paper's rows, as far as they are known.")] = False,
+    paper: Annotated[bool, typer.Option("--paper", help="Add the rows of the paper's tables 2 to 4.")] = False,
 ) -> None:
     """Score checkpoints and print one row each: a column per task's metric, and overall.
 

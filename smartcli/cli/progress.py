@@ -35,11 +35,16 @@ def number(value: Any) -> str:
 
 
 class TrainingView:
-    """Shows the records of log.jsonl as they are written; use as a context manager and pass `record` on."""
+    """Shows the records of log.jsonl as they are written; use as a context manager and pass `record` on.
 
-    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+    `prefix` stands before each plain line, where several trainings run at a time; `status` is the last step in words.
+    """
+
+    def __init__(self, console: Console, *, quiet: bool = False, prefix: str = "") -> None:
         self.console = console
         self.quiet = quiet
+        self.prefix = prefix
+        self.status = ""
         self.live = console.is_terminal and not console.is_dumb_terminal and not quiet
         self.steps: int | None = None
         self.epochs: Any = None
@@ -68,14 +73,13 @@ class TrainingView:
 
     def record(self, event: Mapping[str, Any]) -> None:
         """Take one record; unknown events are ignored, so that the log may grow."""
-        if self.quiet and event.get("event") != "warning":
-            return
         handler = getattr(self, f"_on_{event.get('event')}", None)
         if handler is not None:
             handler(event)
 
     def _say(self, line: str) -> None:
-        print_line(self.console, line)
+        if not self.quiet:
+            print_line(self.console, f"{self.prefix}{line}")
 
     def _on_start(self, event: Mapping[str, Any]) -> None:
         self.steps, self.epochs, self._first = event.get("steps"), event.get("epochs"), None
@@ -97,6 +101,7 @@ class TrainingView:
         if self._first is None or seconds < self._first[1]:
             self._first = (step, seconds, examples)
         self._measure(step, seconds, examples)
+        self.status = ", ".join([self._where(event), *self._speed()])
         if self._progress is not None and self._bar is not None:
             self._draw(event, step)
         elif time.monotonic() - self._printed >= PLAIN_SECONDS:
@@ -151,7 +156,7 @@ class TrainingView:
         self._say(str(event.get("message")))
 
     def _on_warning(self, event: Mapping[str, Any]) -> None:
-        print_line(self.console, f"warning: {event.get('message')}", style="yellow")
+        print_line(self.console, f"{self.prefix}warning: {event.get('message')}", style="yellow")
 
     def _on_end(self, event: Mapping[str, Any]) -> None:
         rate = f", {self._rate:.0f} examples/s" if self._rate else ""

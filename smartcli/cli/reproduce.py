@@ -33,6 +33,15 @@ def reproduce(
     seeds: Annotated[
         int, typer.Option("--seeds", metavar="N", help="Seeds a row, counting up from --seed.", rich_help_panel=_PANEL)
     ] = 1,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs",
+            metavar="N",
+            help="Train N cells at a time, each in a process of its own; they share the threads and the GPU.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = 1,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -48,11 +57,11 @@ def reproduce(
 ) -> None:
     """Run the paper's rows and print its numbers, ours and the difference, and whether its orderings hold.
 
-    Run the same command again to go on: finished rows are reused, an interrupted one is resumed. A cell of
-    the paper that is not known is "–". `methods` is not in the paper: each method against plain training, made for
-    several seeds. With --rows N every row trains on N rows a task, and the table says so.
+    Run the same command again to go on: finished rows are reused, an interrupted one is resumed. `methods` is ours
+    and not in the paper: each method against plain training, made for several seeds. With --rows N every row trains
+    on N rows a task, and the table says so.
 
-    Example: smart reproduce table2 --encoder minilm --rows 2000 --output results.md
+    Example: smart reproduce table2 --encoder minilm --rows 2000 --jobs 2 --output results.md
     """
     from smartcli.cli.cells_output import print_plan, print_results
     from smartcli.cli.cells_view import CellsView
@@ -65,8 +74,8 @@ def reproduce(
     if options.flags.get("dry_run"):
         print_plan(state, work.planned)
         return
-    with CellsView(state.err, work.planned, quiet=state.quiet) as view:
-        results = run_reproduction(work, argv, view)
+    with CellsView(state.err, work.planned, quiet=state.quiet, several=jobs > 1) as view:
+        results = run_reproduction(work, argv, view, jobs)
     if work.recipe.curve is not None:
         folder = Path.cwd() if output is None else output.parent
         results = replace(results, pictures=draw_figure3(state.home, results, work, folder))

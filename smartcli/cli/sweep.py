@@ -33,6 +33,15 @@ def sweep(
     seeds: Annotated[
         int, typer.Option("--seeds", metavar="N", help="Seeds a cell, counting up from --seed.", rich_help_panel=_PANEL)
     ] = 1,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs",
+            metavar="N",
+            help="Train N cells at a time, each in a process of its own; they share the threads and the GPU.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = 1,
     sample: Annotated[
         int | None,
         typer.Option(
@@ -94,8 +103,8 @@ def sweep(
     if options.flags.get("dry_run"):
         print_plan(state, plan.planned)
         return
-    with CellsView(state.err, plan.planned, quiet=state.quiet) as view:
-        results, ranked = run_sweep(plan, argv, view)
+    with CellsView(state.err, plan.planned, quiet=state.quiet, several=jobs > 1) as view:
+        results, ranked = run_sweep(plan, argv, view, jobs)
     if top is not None:
         results = add_ensemble(state.home, results, ranked, top, argv)
     print_results(state, replace(results, title=title or results.title), as_json=as_json, output=output)

@@ -1,4 +1,4 @@
-"""The paper's task table: recipes/tasks-paper.toml, read and checked."""
+"""The paper's task table and Table 1: recipes/tasks-paper.toml and paper.toml, read and checked."""
 
 from __future__ import annotations
 
@@ -46,18 +46,22 @@ class Paper:
 @cache
 def paper() -> Paper:
     """Return the packaged recipe."""
-    value = tomllib.loads((files("smartcli.recipes") / "tasks-paper.toml").read_text(encoding="utf-8"))
+    value, numbers = _packaged("tasks-paper.toml"), _packaged("paper.toml")
     table = parse_task_table({"task": value["task"]}, "tasks-paper.toml")
     return Paper(
         table=table,
         sequential_epochs=value["sequential"]["epochs"],
         pretrain_task=value["pretrain"]["task"],
-        rows={task: tuple(counts) for task, counts in value["rows"].items()},
+        rows={task: tuple(counts) for task, counts in numbers["table1"].items()},
         grammars=value["demo"]["grammars"],
         course_files={task: _splits(entry) for task, entry in value["cs224n"]["files"].items()},
         sources=tuple(_source(task, value["hub"]["sources"][task]) for task in table.names),
         encoders={source: value[source]["encoder"] for source in ("demo", "cs224n", "hub")},
     )
+
+
+def _packaged(name: str) -> dict[str, Any]:
+    return tomllib.loads((files("smartcli.recipes") / name).read_text(encoding="utf-8"))
 
 
 def _splits(entry: Mapping[str, str]) -> dict[Split, str]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from smartcli.report.style import short
 from smartcli.visible import markdown
 
 ABSENT = "–"
+FEWEST_SEEDS = 3
+"""Below so many a standard deviation says next to nothing."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,25 @@ class Line:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether an ordering of the paper holds in ours; `holds` is None where a score is missing."""
+    """Whether an ordering holds in our scores; `holds` is None where a score is missing.
+
+    `difference` is the higher row's mean minus the lower one's as the claim names them, `sd` the sample deviation of
+    that difference from seed to seed (from 3 seeds on), `paper` the paper's own difference.
+    """
 
     says: str
     holds: bool | None
     detail: str
+    difference: float | None = None
+    sd: float | None = None
+    paper: float | None = None
 
     def text(self) -> str:
         word = {True: "holds", False: "does not hold", None: "not measured"}[self.holds]
         return f"{word}: {self.says} ({self.detail})"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 def spread(values: Sequence[float | None]) -> Spread | None:
@@ -70,20 +82,60 @@ def spread(values: Sequence[float | None]) -> Spread | None:
     return Spread(tuple(found)) if found and len(found) == len(values) else None
 
 
-def judge(says: str, better: Line | None, worse: Sequence[Line | None], score: str) -> Verdict:
-    """Compare mean scores; a difference within the two standard deviations is said to be so."""
-    high = better.ours.get(score) if better else None
-    lows = [line.ours.get(score) if line else None for line in worse]
-    if high is None or not lows or any(low is None for low in lows):
+def judge(
+    says: str, better: Sequence[Line | None], worse: Sequence[Line | None], score: str, within: float | None = None
+) -> Verdict:
+    """Compare the best mean of `better` with the best of `worse`; the claim is that the first is higher.
+
+    With `within` the claim is that the two do not differ: by no more than that, or by no more than the deviation over
+    seeds. Lines are of the same seeds in the same order, so that differences are taken seed by seed.
+    """
+    high, low = _best(better, score), _best(worse, score)
+    if high is None or low is None:
         return Verdict(says, None, f"a row has no {score} score")
-    low = max((low for low in lows if low is not None), key=lambda low: low.mean)
-    gap = high.mean - low.mean
-    detail = f"{high.text()} against {low.text()}, {signed(gap)}"
-    if high.sd is None or low.sd is None:
-        detail += "; one seed, no spread"
-    elif abs(gap) <= math.hypot(high.sd, low.sd):
-        detail += "; within the spread over seeds"
-    return Verdict(says, gap > 0, detail)
+    ours, others = high.ours[score], low.ours[score]
+    assert ours is not None
+    assert others is not None
+    gap, sd = ours.mean - others.mean, _deviation(ours, others)
+    theirs = _paper_gap(better, worse, score)
+    detail = f"{ours.text()} against {others.text()}, {signed(gap)}"
+    if sd is None:
+        seeds = len(ours.values)
+        detail += f"; {'one seed' if seeds == 1 else f'{seeds} seeds'}, no spread"
+    else:
+        detail += f" ± {short(sd)} over {len(ours.values)} seeds"
+        detail += "; within the spread over seeds" if abs(gap) <= sd else ""
+    detail += "" if theirs is None else f"; the paper {signed(theirs)}"
+    holds = gap > 0 if within is None else abs(round(gap, 3)) <= within or (sd is not None and abs(gap) <= sd)
+    return Verdict(says, holds, detail, gap, sd, theirs)
+
+
+def _best(lines: Sequence[Line | None], score: str) -> Line | None:
+    """Return the line of the highest mean; None where any line lacks the score."""
+    found: Line | None = None
+    highest = -math.inf
+    for line in lines:
+        value = line.ours.get(score) if line is not None else None
+        if value is None:
+            return None
+        if value.mean > highest:
+            found, highest = line, value.mean
+    return found
+
+
+def _deviation(one: Spread, other: Spread) -> float | None:
+    """Return the sample deviation of the difference from seed to seed; None below three seeds."""
+    if len(one.values) != len(other.values) or len(one.values) < FEWEST_SEEDS:
+        return None
+    return statistics.stdev(a - b for a, b in zip(one.values, other.values, strict=True))
+
+
+def _paper_gap(better: Sequence[Line | None], worse: Sequence[Line | None], score: str) -> float | None:
+    """Return the paper's own difference; None where it has not every number."""
+    high, low = ([line.paper.get(score) if line else None for line in lines] for lines in (better, worse))
+    if None in high or None in low:
+        return None
+    return max(value for value in high if value is not None) - max(value for value in low if value is not None)
 
 
 def signed(value: float) -> str:
@@ -93,15 +145,17 @@ def signed(value: float) -> str:
 
 
 def comparison_cells(line: Line, scores: Sequence[str]) -> list[list[str]]:
-    """Return three lines of cells for one row: paper, ours, difference."""
-    paper = [short(line.paper[score]) if score in line.paper else ABSENT for score in scores]
+    """Return the cells for one row: paper, ours, difference; a row that is not in the paper has ours alone."""
     ours = [found.text() if (found := line.ours.get(score)) else ABSENT for score in scores]
+    if not line.paper:
+        return [[line.label, "ours", *ours]]
+    paper = [short(line.paper[score]) if score in line.paper else ABSENT for score in scores]
     gaps = [ABSENT if (gap := line.difference(score)) is None else signed(gap) for score in scores]
     return [[line.label, "paper", *paper], ["", "ours", *ours], ["", "difference", *gaps]]
 
 
 def comparison_table(lines: Sequence[Line], scores: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of the side-by-side table, three rows a line."""
+    """Return header and rows of the side-by-side table; the first cell is empty but in the first row of a line."""
     return ["row", "", *scores], [cells for line in lines for cells in comparison_cells(line, scores)]
 
 

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -70,9 +71,11 @@ class Watcher(Protocol):
 
     def begin(self, planned: Planned) -> None: ...
 
-    def record(self, record: Mapping[str, Any]) -> None: ...
+    def record(self, planned: Planned, record: Mapping[str, Any]) -> None: ...
 
     def end(self, finished: Finished) -> None: ...
+
+    def fail(self, planned: Planned, reason: str) -> None: ...
 
 
 def plan(base: Base, cells: Sequence[Cell]) -> list[Planned]:
@@ -109,7 +112,7 @@ def _plan_pretraining(base: Base, cell: Cell) -> Planned:
 
 def _name(base: Base, command: str, cell: Cell, flags: Mapping[str, Any], init: str | None) -> str:
     """Return `PREFIX-CELL-sSEED-DIGEST`; the digest counts settings and data, so other settings have another name."""
-    resolved = _resolve(base, command, flags)
+    resolved = resolve_cell(base, command, flags)
     settings = {key: value for key, value in resolved.settings.to_json().items() if key not in NOT_COUNTED}
     known = [command, settings, resolved.encoder, resolved.data_set.fingerprint, init]
     digest = hashlib.sha256(canonical_json(known)).hexdigest()[:8]
@@ -118,7 +121,8 @@ def _name(base: Base, command: str, cell: Cell, flags: Mapping[str, Any], init: 
     return word[: LONGEST - len(end)] + end
 
 
-def _resolve(base: Base, command: str, flags: Mapping[str, Any]) -> Resolved:
+def resolve_cell(base: Base, command: str, flags: Mapping[str, Any]) -> Resolved:
+    """Return the settings of a cell with these flags, every layer of them read and checked."""
     from smartcli.workflows.settings import resolve
 
     return resolve(base.home, command, flags, base.config, base.recipe)
@@ -138,19 +142,20 @@ def run(base: Base, plan: Iterable[Planned], argv: list[str], watcher: Watcher) 
         if one.name in registry.names():
             done = Finished(one, registry.open(one.name).meta, reused=True)
         else:
-            done = Finished(one, _train(base, one, argv, watcher.record), reused=False)
+            done = Finished(one, train_cell(base, one, argv, partial(watcher.record, one)), reused=False)
         finished.append(done)
         watcher.end(done)
     return finished
 
 
-def _train(
+def train_cell(
     base: Base, one: Planned, argv: list[str], listener: Callable[[Mapping[str, Any]], None]
 ) -> Mapping[str, Any]:
+    """Train a cell, or go on with it, and return its checkpoint's smart.json; Stopped where a signal ended it."""
     from smartcli.workflows.train import train
 
     flags = dict(one.flags) | ({} if one.init is None else {"init": one.init})
-    resolved = _resolve(base, one.command, flags)
+    resolved = resolve_cell(base, one.command, flags)
     try:
         outcome = train(base.home, one.command, resolved, name=one.name, resume="auto", argv=argv, listener=listener)
     except Stopped as stopped:

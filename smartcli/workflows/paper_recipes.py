@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from importlib.resources import files
 from typing import Any
@@ -29,12 +29,16 @@ class RecipeRow:
 
 @dataclass(frozen=True)
 class Ordering:
-    """A claim of the paper: row `better` scores above each of `worse` on `score` (a task, or overall)."""
+    """A claim of the paper: the best row of `better` scores above each of `worse` on `score` (a task, or overall).
+
+    With `within` the claim is that they do not differ by more than that.
+    """
 
     says: str
-    better: str
+    better: tuple[str, ...]
     worse: tuple[str, ...]
     score: str
+    within: float | None = None
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,14 @@ class PaperRecipe:
     rows: tuple[RecipeRow, ...]
     pretrain: Mapping[str, Any]
     orderings: tuple[Ordering, ...]
+    cells: str | None = None
+    """Table 4: the table whose rows these are."""
     top: int | None = None
     """Table 4: how many of the rows, by dev score, make the ensemble."""
     curve: str | None = None
     """Figure 3: the task whose dev score is drawn."""
-    own: bool = False
-    """Not in the paper: there are no numbers of it to print beside ours."""
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    """Table 4: rows whose number in the paper is that of a cell, row id to cell id."""
 
     @property
     def varying(self) -> frozenset[str]:
@@ -72,19 +78,22 @@ def read_recipe(target: str) -> PaperRecipe:
         rows=cells.rows if cells else _rows(value),
         pretrain=cells.pretrain if cells else value.get("pretrain", {}),
         orderings=tuple(_ordering(entry) for entry in value.get("ordering", [])),
+        cells=value.get("cells"),
         top=value.get("top"),
         curve=value.get("curve"),
-        own=value.get("own", False),
+        elsewhere=value.get("paper", {}),
     )
 
 
 def paper_scores(target: str, split: str = "dev") -> dict[str, dict[str, float]]:
-    """Return the paper's scores on `split` by row id of `target`; a score that is not known is absent."""
-    about = {"table", "row", "label", "split", "source", "lambda", "dropout"}
+    """Return the paper's scores on `split` (a task's, and overall) by row id of `target`."""
+    from smartcli.data.paper import paper
+
+    scores = (*paper().table.names, OVERALL)
     return {
-        entry["row"]: {key: float(value) for key, value in entry.items() if key not in about}
+        entry["row"]: {score: float(entry[score]) for score in scores}
         for entry in _packaged("paper.toml")["row"]
-        if entry.get("table") == target and entry["split"] == split and "row" in entry
+        if entry["table"] == target and entry["split"] == split
     }
 
 
@@ -146,10 +155,8 @@ def _known(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ordering(entry: Mapping[str, Any]) -> Ordering:
-    worse = entry["worse"]
-    return Ordering(
-        entry["says"], entry["better"], (worse,) if isinstance(worse, str) else tuple(worse), entry["score"]
-    )
+    better, worse = ((rows,) if isinstance(rows, str) else tuple(rows) for rows in (entry["better"], entry["worse"]))
+    return Ordering(entry["says"], better, worse, entry["score"], entry.get("within"))
 
 
 def _packaged(name: str) -> dict[str, Any]:

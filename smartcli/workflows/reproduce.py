@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Any
 from smartcli.home import Home
 from smartcli.report.compare import Line, Verdict, judge, spread
 from smartcli.tasks import TaskTable
-from smartcli.workflows.cells import Base, Cell, Finished, Planned, Watcher, plan, run, seeds_from, shared_flags
+from smartcli.workflows.cells import Base, Cell, Finished, Planned, Watcher, plan, seeds_from, shared_flags
+from smartcli.workflows.jobs import work_off
 from smartcli.workflows.paper_recipes import OVERALL, PaperRecipe, paper_scores, read_recipe
 from smartcli.workflows.results import Results, facts_of, lines_of, notes_of
 
 if TYPE_CHECKING:
     from smartcli.data.store import DataSet
     from smartcli.report.curves import EpochCurve
+
+
+_OURS_ALONE = (
+    "The paper's numbers beside a member are those of the same cell of its Table 3; a row without a paper line is not "
+    "in the paper."
+)
 
 
 @dataclass(frozen=True)
@@ -52,17 +59,19 @@ def plan_reproduction(
     ]
     # Table 4 takes Table 3's cells, so they share names.
     prefix = str(flags.get("name") or ("table3" if wanted.top else target))
-    base = Base(home, prefix, shared, config, recipe, wanted.pretrain)
+    pretrain = {key: value for key, value in wanted.pretrain.items() if key not in shared}
+    base = Base(home, prefix, shared, config, recipe, pretrain)
     return Reproduction(wanted, base, tuple(plan(base, cells)), tuple(first))
 
 
-def run_reproduction(work: Reproduction, argv: list[str], watcher: Watcher) -> Results:
-    """Run or reuse the rows and return them beside the paper's, with each ordering judged."""
+def run_reproduction(work: Reproduction, argv: list[str], watcher: Watcher, jobs: int = 1) -> Results:
+    """Run or reuse the rows, `jobs` at a time, and return them beside the paper's, with each ordering judged."""
     from smartcli.data.store import open_data
 
-    finished = run(work.base, work.planned, argv, watcher)
+    finished = work_off(work.base, work.planned, argv, watcher, jobs)
     data_set = open_data(work.base.home, finished[-1].meta["settings"]["data"])
-    scores = (*data_set.tasks.names, OVERALL)
+    # Figure 3 trains one task alone, so an overall would be missing.
+    scores = (*data_set.tasks.names, OVERALL) if work.recipe.curve is None else (work.recipe.curve,)
     lines, extra, notes = _lines(work, finished, scores, data_set, argv)
     by_id = {line.id: line for line in lines}
     return Results(
@@ -75,15 +84,15 @@ def run_reproduction(work: Reproduction, argv: list[str], watcher: Watcher) -> R
         verdicts=tuple(_judge(work.recipe, by_id)),
         checkpoints=tuple(one.planned.name for one in finished),
         extra=extra,
-        own=work.recipe.own,
     )
 
 
 def _judge(recipe: PaperRecipe, by_id: Mapping[str, Line]) -> list[Verdict]:
-    return [
-        judge(claim.says, by_id.get(claim.better), [by_id.get(row) for row in claim.worse], claim.score)
-        for claim in recipe.orderings
-    ]
+    verdicts = []
+    for claim in recipe.orderings:
+        better, worse = ([by_id.get(row) for row in rows] for rows in (claim.better, claim.worse))
+        verdicts.append(judge(claim.says, better, worse, claim.score, claim.within))
+    return verdicts
 
 
 def _lines(
@@ -98,15 +107,16 @@ def _lines(
     names = [one.planned.name for one in finished if one.planned.command == "finetune"]
     chosen = select_members(work.base.home, names, work.recipe.top, target, argv)
     members = {name: one for one in finished for name in [one.planned.name] if name in chosen.members}
-    lines = []
+    lines, known, cells = [], paper_scores(target), paper_scores(work.recipe.cells or target)
     for name in chosen.members:
         cell = members[name].planned.cell
-        (line,) = lines_of([members[name]], scores)
-        lines.append(Line(name, f"member: {cell.label}, seed {cell.seed}", line.ours, {}))
-    lines += chosen.lines(scores, paper_scores(target))
+        (line,) = lines_of([members[name]], scores, cells)
+        lines.append(Line(name, f"member: {cell.label}, seed {cell.seed}", line.ours, line.paper))
+    known |= {row: cells[cell] for row, cell in work.recipe.elsewhere.items()}
+    lines += chosen.lines(scores, known)
     assert chosen.name is not None
     lines.append(_test_line(work.base.home, chosen.name, scores, data_set))
-    return lines, {"ensemble": chosen.name, "members": list(chosen.members)}, [chosen.note]
+    return lines, {"ensemble": chosen.name, "members": list(chosen.members)}, [chosen.note, _OURS_ALONE]
 
 
 def _test_line(home: Home, name: str, scores: Sequence[str], data_set: DataSet) -> Line:

@@ -46,13 +46,11 @@ class Results:
     checkpoints: tuple[str, ...] = ()
     pictures: tuple[Path, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
-    own: bool = False
-    """Not a table of the paper's: orderings are checked, and there are no numbers to compare with."""
 
     @property
     def compared(self) -> bool:
-        """Whether any of the paper's numbers is known or an ordering of it checked."""
-        return not self.own and (bool(self.verdicts) or any(line.paper for line in self.lines))
+        """Whether the paper has numbers to stand beside any of ours."""
+        return any(line.paper for line in self.lines)
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return header and rows: with the paper's numbers where it is a comparison."""
@@ -65,7 +63,7 @@ class Results:
             "facts": list(self.facts),
             "notes": list(self.notes),
             "rows": to_json(self.lines, self.scores),
-            "orderings": [{"says": v.says, "holds": v.holds, "detail": v.detail} for v in self.verdicts],
+            "orderings": [verdict.to_json() for verdict in self.verdicts],
             "checkpoints": list(self.checkpoints),
             **self.extra,
         }
@@ -93,10 +91,10 @@ def lines_of(
 
 
 def facts_of(data_set: DataSet, finished: Sequence[Finished], seeds: Sequence[int]) -> list[str]:
-    """Return data, encoder, rows, seeds and date, as a results file must name them."""
+    """Return data, encoder, rows, seeds and date, as a results file must name them; of the tasks that were trained."""
     settings = finished[-1].meta["settings"]
     rows = settings.get("rows")
-    counts = ", ".join(f"{task} {data_set.count(task, 'train'):,}" for task in data_set.tasks.names)
+    counts = ", ".join(f"{task} {data_set.count(task, 'train'):,}" for task in _trained(data_set, finished))
     used = f"{counted(rows, 'training row')} a task" if rows else "all training rows"
     word = "seed" if len(seeds) == 1 else "seeds"
     return [
@@ -137,14 +135,20 @@ def notes_of(data_set: DataSet, finished: Sequence[Finished]) -> list[str]:
 
     meta, other = finished[-1].meta, []
     for task, counts in paper().rows.items():
-        if task in data_set.tasks:
+        if task in _trained(data_set, finished):
             used = min(data_set.count(task, "train"), meta["settings"].get("rows") or counts[0])
             if used != counts[0]:
                 other.append(f"{task} {used:,} ({counts[0]:,})")
     notes = (
         [f"Training rows here (in the paper): {', '.join(other)}; these scores are not comparable."] if other else []
     )
-    return notes + encoder_notes(meta["encoder"]["id"], data_set.tasks.names)
+    return notes + encoder_notes(meta["encoder"]["id"], _trained(data_set, finished))
+
+
+def _trained(data_set: DataSet, finished: Sequence[Finished]) -> list[str]:
+    """Return the tasks that any of the trainings had, in table order."""
+    names = {task["name"] for one in finished for task in one.meta["tasks"]}
+    return [task for task in data_set.tasks.names if task in names]
 
 
 def markdown(results: Results, beside: Path | None = None) -> str:

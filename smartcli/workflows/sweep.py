@@ -12,7 +12,8 @@ from smartcli.config import read_number
 from smartcli.errors import UserError, suggest
 from smartcli.home import Home
 from smartcli.option_table import OPTION_OF
-from smartcli.workflows.cells import Base, Cell, Finished, Planned, Watcher, plan, run, seeds_from, shared_flags
+from smartcli.workflows.cells import Base, Cell, Finished, Planned, Watcher, plan, seeds_from, shared_flags
+from smartcli.workflows.jobs import work_off
 from smartcli.workflows.paper_recipes import OVERALL, grid_rows, read_recipe
 from smartcli.workflows.results import Results, facts_of, lines_of, notes_of
 
@@ -105,11 +106,11 @@ def _value(key: str, value: Any) -> Any:
     return value
 
 
-def run_sweep(sweep: Sweep, argv: list[str], watcher: Watcher) -> tuple[Results, list[Finished]]:
-    """Train what is not there yet; return the table over seeds and the cells, best dev overall first."""
+def run_sweep(sweep: Sweep, argv: list[str], watcher: Watcher, jobs: int = 1) -> tuple[Results, list[Finished]]:
+    """Train what is not there yet, `jobs` at a time; return the table over seeds and the cells, best overall first."""
     from smartcli.data.store import open_data
 
-    finished = run(sweep.base, sweep.planned, argv, watcher)
+    finished = work_off(sweep.base, sweep.planned, argv, watcher, jobs)
     data_set = open_data(sweep.base.home, finished[0].meta["settings"]["data"])
     scores = (*_tasks_of(finished), OVERALL)
     lines = lines_of(finished, scores)

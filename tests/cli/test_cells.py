@@ -27,6 +27,7 @@ Smart = Callable[..., Result]
         (["sweep", "--grid", "lambda=-1", "--encoder", "minilm"], "--grid lambda must be a number"),
         (["sweep", "--grid", "lambda=1", "--lambda", "2", "--encoder", "minilm"], "--lambda is what this grid varies"),
         (["sweep", "--seeds", "0"], "--seeds must be at least 1"),
+        (["sweep", "--jobs", "0", "--encoder", "minilm"], "--jobs must be at least 1, found 0"),
         (["reproduce", "table5"], "expected one of table2, table3, table4, figure3"),
         (["reproduce", "table2", "--schedule", "sequential"], "--schedule is what table2 varies"),
         (["report", "nothing-like-this"], "nothing-like-this"),
@@ -99,12 +100,36 @@ def test_the_live_table_shows_waiting_running_and_finished_cells() -> None:
     view.begin(plan[0])
     view.end(Finished(plan[0], {"metrics": {"sst": {"accuracy": 0.5, "n": 4}, "overall": None}}, reused=True))
     view.begin(plan[1])
-    view.record({"event": "start", "steps": 40})
-    view.record({"event": "step", "step": 7, "epoch": 2, "seconds": 1.0})
+    view.record(plan[1], {"event": "start", "steps": 40})
+    view.record(plan[1], {"event": "step", "step": 7, "epoch": 2, "seconds": 1.0})
     lines = [line.split() for line in screen(view).splitlines() if "λ" in line]
     assert lines[0] == ["λ", "0", "0", "reused", ".500", "–"]
     assert lines[1] == ["λ", "1", "0", "epoch", "2,", "step", "7/40"]
     assert lines[2] == ["λ", "2", "0", "waiting"]
+
+
+def test_the_live_table_shows_every_running_cell_and_why_one_did_not_finish() -> None:
+    plan = planned(3)
+    view = CellsView(Console(file=io.StringIO(), force_terminal=True, width=100, height=30), plan, several=True)
+    for one in plan[:2]:
+        view.begin(one)
+        view.record(one, {"event": "step", "step": 3, "epoch": 1, "seconds": 1.0})
+    view.fail(plan[1], "killed by SIGKILL")
+    text = screen(view)
+    assert text.count("epoch 1, step 3") == 1
+    assert "not finished: killed by SIGKILL" in text
+
+
+def test_plain_lines_of_several_cells_begin_with_their_place() -> None:
+    plan, out = planned(2), io.StringIO()
+    view = CellsView(Console(file=out, width=200), plan, several=True)
+    for one in plan:
+        view.begin(one)
+        view.record(one, {"event": "start", "steps": 40, "precision": "fp32"})
+        view.record(one, {"event": "warning", "message": f"about {one.name}"})
+    lines = out.getvalue().splitlines()
+    assert "[1/2] 40 steps, fp32" in lines
+    assert "[2/2] warning: about sweep-c1" in lines
 
 
 def test_a_plan_longer_than_the_terminal_shows_the_part_around_the_running_cell() -> None:

@@ -34,7 +34,7 @@ def test_all_rows_of_table_2_run_are_reused_and_judged(home: Home, flags: dict[s
 
     assert len(results.lines) == 7
     assert all(line.ours["overall"] is not None for line in results.lines)
-    assert len(results.verdicts) == 6
+    assert len(results.verdicts) == 11
     assert any("8 training rows a task" in fact for fact in results.facts)
     assert {"epochs: 1", "precision: fp32", "checkpoint: each row's best epoch by dev overall"} <= set(results.facts)
     assert any("sst 8 (8,544)" in note for note in results.notes)
@@ -43,9 +43,15 @@ def test_all_rows_of_table_2_run_are_reused_and_judged(home: Home, flags: dict[s
     settings = {one.cell.id: registry.open(one.name).meta["settings"] for one in work.planned}
     assert settings["baseline"]["pair_mode"] == "separate"
     assert settings["baseline"]["schedule"] == "sequential"
-    assert settings["surgery"]["surgery"] == "pcgrad"
-    assert settings["pretrained"]["init"] == next(one.name for one in work.planned if one.command == "pretrain-qqp")
-    assert {entry["dropout"] for cell, entry in settings.items() if cell != "pretrain"} == {0.3}
+    assert settings["concat-smart-surgery-pretrain"]["surgery"] == "pcgrad"
+    first = next(one.name for one in work.planned if one.command == "pretrain-qqp")
+    assert [cell for cell, entry in settings.items() if entry["init"] == first] == [
+        *("concat-smart-pretrain", "concat-smart-surgery-pretrain")
+    ]
+    assert {entry["dropout"] for entry in settings.values()} == {0.3}
+    header, rows = results.table()
+    assert [row[1] for row in rows] == ["paper", "ours", "difference"] * 7
+    assert all("–" not in row for row in rows), (header, rows)
 
 
 def test_an_option_that_the_rows_vary_is_refused_and_a_common_one_may_be_set(
@@ -63,17 +69,50 @@ def test_table_4_shares_the_cells_of_table_3(home: Home, flags: dict[str, object
     assert len(names[0]) == 11
 
 
+def test_the_pretraining_follows_a_dropout_that_all_rows_share(home: Home, flags: dict[str, object]) -> None:
+    first = [
+        {
+            str(one.flags["dropout"])
+            for one in plan_reproduction(home, "table2", more).planned
+            if one.command != "finetune"
+        }
+        for more in (flags, {**flags, "dropout": "0.2"})
+    ]
+    assert first == [{"0.3"}, {"0.2"}]
+    # The cells of Table 3 differ in dropout, and share one pre-training all the same.
+    planned = plan_reproduction(home, "table3", flags).planned
+    assert [one.flags["dropout"] for one in planned if one.command == "pretrain-qqp"] == [0.3]
+
+
+def test_table_4_has_the_papers_numbers_beside_members_and_ensemble_and_says_which_rows_are_ours(
+    home: Home, flags: dict[str, object]
+) -> None:
+    results = run_reproduction(plan_reproduction(home, "table4", flags), ["smart"], Silent())
+    lines = {line.id: line for line in results.lines}
+    assert [bool(line.paper) for line in results.lines] == [True] * 5 + [True, False, True, False, False] + [True]
+    assert lines["ensemble"].paper == {"sst": 0.545, "qqp": 0.908, "sts": 0.894, "overall": 0.8}
+    assert lines["ensemble-test"].paper == {"sst": 0.54, "qqp": 0.908, "sts": 0.893, "overall": 0.798}
+    assert lines["best-member"].paper["overall"] == 0.798
+    _, rows = results.table()
+    assert all("–" not in row for row in rows if row[1] == "paper")
+    assert any("a row without a paper line is not in the paper" in note for note in results.notes)
+
+
 def test_figure_3_draws_a_curve_a_lambda(home: Home, flags: dict[str, object], tmp_path: Path) -> None:
     work = plan_reproduction(home, "figure3", flags)
     results = run_reproduction(work, ["smart"], Silent())
     png, svg = draw_figure3(home, results, work, tmp_path / "out")
     assert png.read_bytes().startswith(b"\x89PNG")
     assert b"<svg" in svg.read_bytes()
-    assert [line.label for line in results.lines] == ["λ 0", "λ 1", "λ 5", "λ 10"]
+    assert [line.label for line in results.lines] == ["λ 0", "λ .5", "λ 1", "λ 5", "λ 10"]
+    assert results.scores == ("sst",)
+    assert not results.compared
+    assert [verdict.holds is None for verdict in results.verdicts] == [False]
+    assert not any("qqp" in text for text in (*results.facts, *results.notes))
 
 
 def small_results(value: float) -> Results:
-    line = Line("smart", "… + SMART", {"sst": spread([value]), "overall": None}, {"sst": 0.545})
+    line = Line("concat", "Concat", {"sst": spread([value]), "overall": None}, {"sst": 0.545})
     verdict = Verdict("SMART beats plain on SST", False, ".5 against .6")
     return Results("table2", "Table 2", ("sst", "overall"), (line,), ("data: demo", "seed: 0"), ("a note",), (verdict,))
 
@@ -85,7 +124,7 @@ def test_a_section_is_replaced_and_what_stands_around_it_stays(tmp_path: Path) -
     write_section(path, small_results(0.51))
     text = path.read_text()
     assert text.count("## Table 2") == 1
-    assert "| … + SMART | paper | .545 | – |" in text
+    assert "| Concat | paper | .545 | – |" in text
     assert "|  | ours | .510 | – |" in text
     assert "|  | difference | -.035 | – |" in text
     assert "- does not hold: SMART beats plain on SST" in text

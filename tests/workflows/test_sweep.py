@@ -27,15 +27,19 @@ class Silent:
         self.limit = limit
         self.trained: list[str] = []
         self.reused: list[str] = []
+        self.failed: list[tuple[str, str]] = []
 
     def begin(self, planned: Planned) -> None:
         if len(self.trained) >= self.limit:
             raise KeyboardInterrupt
 
-    def record(self, record: Mapping[str, Any]) -> None: ...
+    def record(self, planned: Planned, record: Mapping[str, Any]) -> None: ...
 
     def end(self, finished: Finished) -> None:
         (self.reused if finished.reused else self.trained).append(finished.planned.name)
+
+    def fail(self, planned: Planned, reason: str) -> None:
+        self.failed.append((planned.name, reason))
 
 
 def test_a_grid_is_read_in_order_with_either_spelling() -> None:
@@ -144,7 +148,7 @@ def test_a_cell_that_was_stopped_half_way_goes_on_with_the_same_command(home: Ho
     last = plan.planned[1].name
 
     class Stop(Silent):
-        def record(self, record: Mapping[str, Any]) -> None:
+        def record(self, planned: Planned, record: Mapping[str, Any]) -> None:
             if len(self.trained) == 1 and record["event"] == "step" and record["step"] == 2:
                 signal.raise_signal(signal.SIGTERM)
 
