@@ -88,6 +88,7 @@ RUN: list[tuple[str, str, dict[str, str], str]] = [
     ("sweep.md", DEMO, {}, "together"),
     ("gpu.md", DEMO, {}, "memory"),
     ("export.md", FIRST, {}, ""),
+    ("explain.md", FIRST, {}, "look alike to the model"),
 ]
 """Page, what comes before it, what is made smaller, and a word that its commands print."""
 FAST = {"own-data.md", "cs224n.md"}

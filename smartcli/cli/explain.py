@@ -155,12 +155,7 @@ def explain(
         _explain_split(state, checkpoint, task, swap_file, (split, data, swap_in, top), as_json)
         return
     _refuse({"--swap-in": swap_in, "--top": top}, "it belongs to --swap-file")
-    if row is not None:
-        _refuse({"--text": text, "--text2": text2}, "--row names the text already")
-    elif text is None and text2 is None:
-        raise UserError("--row ID, --text TEXT or --swap-file gender|facts|FILE is needed; found none of them")
-    else:
-        _refuse({"--split": split, "--data": data}, "it belongs to --row and --swap-file, and --text is of no data set")
+    _check_row(row, {"--text": text, "--text2": text2}, {"--split": split, "--data": data})
     from smartcli.cli.explain_output import print_explanation
     from smartcli.explain.swaps import parse_swaps
     from smartcli.workflows.explain import explain as explain_one
@@ -187,6 +182,16 @@ def explain(
         print_json(found.to_json())
     else:
         print_explanation(state.out, found)
+
+
+def _check_row(row: str | None, texts: Mapping[str, str | None], places: Mapping[str, str | None]) -> None:
+    """Refuse options of a row beside those of a text, and neither of them."""
+    if row is not None:
+        _refuse(texts, "--row names the text already")
+    elif not any(text is not None for text in texts.values()):
+        raise UserError("--row ID, --text TEXT or --swap-file gender|facts|FILE is needed; found none of them")
+    else:
+        _refuse(places, "it belongs to --row and --swap-file, and --text is of no data set")
 
 
 def _explain_split(

@@ -100,7 +100,7 @@ def _print_words(out: Console, found: Explanation) -> None:
     largest = max((abs(float(effect)) for effect in found.effects), default=0.0)
     for i in order[:WORDS]:
         word, effect = found.words[i], float(found.effects[i])
-        filled = round(BAR * abs(effect) / largest) if largest else 0
+        filled = round(BAR * abs(effect) / largest) if largest and signed(effect) != "0.000" else 0
         bar = ("█" if effect > 0 else "░") * filled
         where = [plain(task.text[word.side])] if task.pair else []
         table.add_row(plain(shown(word.text)), *where, signed(effect), bar)

@@ -66,7 +66,12 @@ def read_swap_list(named: str, option: str = "--swap-file") -> SwapList:
 def _read(path: Path) -> list[tuple[str, str]]:
     problems = Problems()
     pairs: list[tuple[str, str]] = []
-    for line, cells in _lines(path):
+    for line, text, delimiter in _lines(path):
+        try:
+            cells = next(csv.reader([text], delimiter=delimiter, strict=True, skipinitialspace=True))
+        except csv.Error as error:
+            problems.add(f"{path}:{line}: {error}; close the quote on the same line, or double it inside the term")
+            continue
         fields = [cell.strip() for cell in cells]
         if not pairs and not problems.count and tuple(field.casefold() for field in fields) == HEADER:
             continue
@@ -92,9 +97,8 @@ def _wrong(fields: Sequence[str]) -> str | None:
     return None
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield line number and fields of every line that is neither blank nor a comment."""
-    number = 0
+def _lines(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Yield number, text and delimiter of every line that is neither blank nor a comment."""
     delimiter = None
     try:
         with path.open("rb") as stream:
@@ -104,11 +108,9 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
                     continue
                 # Of the whole file, as its first line has it.
                 delimiter = delimiter or ("\t" if "\t" in text else ",")
-                yield number, next(csv.reader([text], delimiter=delimiter, strict=True, skipinitialspace=True))
+                yield number, text, delimiter
     except BadBytes as error:
         raise UserError(f"{path}:{error.line}: {error.reason}") from None
-    except csv.Error as error:
-        raise UserError(f"{path}:{number}: {error}; close the quote on the same line, or double it") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 

@@ -45,7 +45,8 @@ def _whole(term: str) -> str:
     """Return a pattern of the term that is no part of a longer word; marks at its ends need no gap beside them."""
     middle = r"\s+".join(re.escape(part) for part in term.split())
     before = r"(?<!\w)" if re.match(r"\w", term) else ""
-    after = r"(?!\w)" if re.search(r"\w\Z", term) else ""
+    # An accent may follow its letter as a character of its own.
+    after = r"(?![\w\u0300-\u036f])" if re.search(r"\w\Z", term) else ""
     return f"{before}{middle}{after}"
 
 

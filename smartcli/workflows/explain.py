@@ -183,11 +183,11 @@ def explain_row(
 
 def _words(panel: Panel, task: Task, texts: Sequence[str]) -> tuple[Answer, list[Word], NDArray[np.float64], int]:
     """Return the answer, the words that are read, their effects, and how many words are not read."""
-    reach = [[part.reads(text) for part in panel.parts] for text in texts]
+    reach = list(zip(*(part.reads(texts) for part in panel.parts), strict=True))
     every = words_of(texts)
-    words = [word for word in every if word.start < max(read for read, _ in reach[word.side])]
+    words = [word for word in every if word.start < max(one.read for one in reach[word.side])]
     # Text that is never read is left off, or each variant of a book would be a book.
-    kept = tuple(text[: max(needed for _, needed in reach[side])] for side, text in enumerate(texts))
+    kept = tuple(text[: max(one.needed for one in reach[side])] for side, text in enumerate(texts))
     answers: list[Answer] = []
 
     def score(rows: list[tuple[str, ...]]) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from smartcli.counts import counted
 from smartcli.errors import UserError, suggest
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
@@ -92,7 +93,7 @@ def find_row(data_set: DataSet, task: Task, row_id: str, split: str) -> Row:
         hint = f"; it stands in {others[0]}: give --split {others[0]}" if others else _near(rows, row_id)
         raise UserError(
             f'--row: there is no row "{row_id}" in the {split} split of {task.name} ("{data_set.name}", '
-            f"{len(rows):,} rows, the first is {rows.id(0)}){hint}"
+            f"{counted(len(rows), 'row')}, the first is {rows.id(0)}){hint}"
         )
     texts = tuple(rows.text(side, number) for side in range(rows.sides))
     label = None if rows.labels is None else float(rows.labels[number])

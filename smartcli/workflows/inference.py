@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -118,19 +119,49 @@ class LoadedModel:
 
         return width(self.model, task)
 
-    def reads(self, text: str) -> tuple[int, int]:
-        """Return how many characters of `text` are read at most, and how many where a word of these is left out."""
+    def reads(self, texts: Sequence[str]) -> list[Reach]:
+        """Return how much of each text of a row is read, so that a very long one need not be carried along whole."""
         most = self.reader.max_length
-        # A token has a character at least, but for the odd one of bytes; that costs no more than this shortcut.
-        ends = self.tokenizer.ends(text) if len(text) > most else []
-        if len(ends) <= most:
-            return len(text), len(text)
-        read = ends[most - 1]
-        cut = next((word.stop for word in reversed(words_of([text])) if word.start < read), read)
-        return read, ends[min(bisect_left(ends, cut) + most, len(ends) - 1)]
+        # A token has a character at least, but for the odd one of bytes; a short text needs no look.
+        ends = [self.tokenizer.ends(text) if len(text) > most else [] for text in texts]
+        out = [reach(text, own, most) for text, own in zip(texts, ends, strict=True)]
+        if len(texts) == 2 and all(len(own) > most for own in ends):
+            # Which sentence is the longer one decides how a pair is truncated, and must stay so.
+            out = _same_order(out, ends, most)
+        return out
 
     def _sides(self, task: Task, texts: Sequence[Sequence[str]]) -> list[Ragged]:
         return [Ragged.of(self.tokenizer.encode([row[side] for row in texts])) for side in range(len(task.text))]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Characters of a text: a word that starts before `read` may be read; of the text `needed` are enough for that."""
+
+    read: int
+    needed: int
+
+
+def reach(text: str, ends: Sequence[int], most: int) -> Reach:
+    """Return how much is read of a text whose tokens end at `ends`, by a model that reads at most `most` tokens.
+
+    `needed` is enough with any one of the read words left out: `most` tokens beyond the last of them.
+    """
+    if len(ends) <= most:
+        return Reach(len(text), len(text))
+    read = ends[most - 1]
+    last = next((word.stop for word in reversed(words_of([text])) if word.start < read), read)
+    return Reach(read, ends[min(bisect_left(ends, last) + most, len(ends) - 1)])
+
+
+def _same_order(found: Sequence[Reach], ends: Sequence[Sequence[int]], most: int) -> list[Reach]:
+    """Return reaches of two long texts that leave as many more tokens of the longer one, or as many of both."""
+    kept = [bisect_left(own, one.needed) for own, one in zip(ends, found, strict=True)]
+    longer = len(ends[0]) - len(ends[1])
+    for side, ahead in ((0, longer), (1, -longer)):
+        if ahead >= 0:
+            kept[side] = max(kept[side], kept[1 - side] + min(ahead, most))
+    return [Reach(one.read, own[min(count, len(own) - 1)]) for one, own, count in zip(found, ends, kept, strict=True)]
 
 
 def run_model(home: Home, checkpoint: Checkpoint, data_set: DataSet, split: str) -> Predictions:

@@ -69,7 +69,7 @@ def report(
     for checkpoint in chosen:
         say(f"drawing {checkpoint.name}")
         predictions = predictions_on(home, registry, checkpoint, subject, "dev", say)
-        explained, missing = explain_errors(home, checkpoint, subject.tasks, predictions, texts, explain, progress)
+        explained, missing = explain_errors(home, checkpoint, subject.tasks, predictions, texts, explain, say, progress)
         section = make_section(checkpoint, subject, predictions, texts, explained, missing)
         sections.append(section)
         figures += section.figures

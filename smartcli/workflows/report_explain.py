@@ -15,6 +15,7 @@ from smartcli.workflows.explain import Explanation, explain_row
 from smartcli.workflows.explain_inputs import Row, label_name
 from smartcli.workflows.neighbours import Progress
 from smartcli.workflows.panel import load_panel
+from smartcli.workflows.scoring import Say
 
 NEIGHBOURS = 3
 
@@ -26,6 +27,7 @@ def explain_errors(
     predictions: Predictions,
     texts: Texts | None,
     count: int,
+    say: Say,
     progress: Progress,
 ) -> tuple[dict[str, tuple[Explained, ...]], list[str]]:
     """Return the `count` worst errors of each task explained, and what is missing of that and why.
@@ -45,6 +47,7 @@ def explain_errors(
     notes: list[str] = []
     try:
         panel = load_panel(home, checkpoint)
+        say(f"explaining the worst errors of {checkpoint.name} (--explain 0 leaves this out)")
         for task, rows in worst.items():
             found = [
                 explain_row(home, panel, task, Row(row.texts or ()), count=NEIGHBOURS, progress=progress)

@@ -159,7 +159,8 @@ def swap_split(
         rows=len(rows),
         found=found,
         moves=moved,
-        still_alike=None if facts is None else _still_alike(task, first, second),
+        # With both texts exchanged a pair states one fact again, as it did.
+        still_alike=None if facts is None or chosen == "both" else _still_alike(task, first, second),
         planted=None if facts is None else _planted(panel, task, facts),
         top=tuple(
             MovedRow(rows.id(numbers[i]), before[i], after[i], answer_of(first, i), answer_of(second, i), change)
