@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -77,7 +78,7 @@ def evaluate(
     table = score(state.home, checkpoints or (), split=split, data=data, paper=paper, say=state.say)
     for note in table.notes:
         state.warn(note)
-    for path, text in ((csv, lambda: table.to_csv(safe=safe_csv)), (latex, table.to_latex)):
+    for path, text in ((csv, partial(table.to_csv, safe=safe_csv)), (latex, table.to_latex)):
         if path == Path("-"):
             sys.stdout.write(text())
         elif path is not None:
