@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,12 @@ from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.registry.checkpoints import Registry
 from smartcli.tasks import Task
+from smartcli.workflows.frames import is_frame, with_predictions
 from smartcli.workflows.panel import Panel, load_panel
 from smartcli.workflows.scoring import own_tasks
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Texts = Sequence[str] | Sequence[Sequence[str]]
 """Sentences, or for a task of pairs (one, other) of each pair."""
@@ -49,12 +53,22 @@ class Model:
         """Return the class names of `task` in the order of its class numbers; none for scores."""
         return self._task(task).labels
 
-    def predict(self, task: str, texts: Texts) -> NDArray[Any]:
+    @overload
+    def predict(self, task: str, texts: Texts) -> NDArray[Any]: ...
+
+    @overload
+    def predict(self, task: str, texts: pd.DataFrame) -> pd.DataFrame: ...
+
+    def predict(self, task: str, texts: Texts | pd.DataFrame) -> NDArray[Any] | pd.DataFrame:
         """Return the class number (int64) or score (float64) of each text, (n,).
 
         `texts` are sentences, or (one, other) pairs where the task has pairs. Scores may lie outside the task's
-        range. UserError for an unknown task or a row that is no sentence or pair.
+        range. A DataFrame that has the task's text columns comes back, its index kept, with the columns that
+        `smart predict` adds: `prediction`, and for classes `probability`. UserError for an unknown task, a column
+        that is missing or there already, or a row that is no sentence or pair.
         """
+        if is_frame(texts):
+            return with_predictions(texts, self._task(task), lambda rows: self._label(task, rows))
         found = self._label(task, texts).predictions
         return found if self._task(task).kind == "regression" else found.astype(np.int64)
 
