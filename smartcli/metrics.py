@@ -65,9 +65,11 @@ def _correlation(task: Task, labels: np.ndarray, predictions: np.ndarray) -> Sco
         if is_constant(values):
             note = f"every {what} of {task.name} is the same, so its {task.metric} is undefined"
             return Score(task.metric, None, len(labels), note)
-    if task.metric == "spearman":
-        labels, predictions = ranks(labels), ranks(predictions)
-    return Score(task.metric, pearson(labels, predictions), len(labels))
+    # Here and not above: importing it takes half a second, which only a task of scores is worth.
+    from scipy import stats
+
+    correlate = stats.spearmanr if task.metric == "spearman" else stats.pearsonr
+    return Score(task.metric, float(correlate(labels, predictions).statistic), len(labels))
 
 
 def is_constant(values: np.ndarray) -> bool:
@@ -75,23 +77,6 @@ def is_constant(values: np.ndarray) -> bool:
     scaled = values.astype(np.float64) / (float(np.abs(values).max()) or 1.0)
     mean = float(scaled.mean())
     return float(np.linalg.norm(scaled - mean)) <= NEAR_CONSTANT * abs(mean) * math.sqrt(len(values))
-
-
-def pearson(a: np.ndarray, b: np.ndarray) -> float:
-    """Return Pearson's r of two (n,) arrays, neither of them constant."""
-    units = []
-    for values in (a, b):
-        scaled = values.astype(np.float64) / np.abs(values).max()
-        centred = scaled - scaled.mean()
-        units.append(centred / np.linalg.norm(centred))
-    return float(np.clip(units[0] @ units[1], -1.0, 1.0))
-
-
-def ranks(values: np.ndarray) -> np.ndarray:
-    """Return the (n,) ranks from 1; equal values share the mean of their ranks."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2)[inverse])
 
 
 def _f1(labels: np.ndarray, predictions: np.ndarray, *, binary: bool) -> float:

@@ -118,12 +118,16 @@ def make_checkpoint(
         return registry.commit(taken, fill)
 
 
-def make_model(home: Home, name: str, data: DataSet, encoder: Path, *, seed: int = 0, tasks: Any = None) -> Checkpoint:
-    """Register a checkpoint with real weights: a tiny encoder and untrained heads, no step taken."""
+def make_model(
+    home: Home, name: str, data: DataSet, encoder: Path, *, seed: int = 0, tasks: Any = None, **more: Any
+) -> Checkpoint:
+    """Register a checkpoint with real weights: a tiny encoder and untrained heads, no step taken; `more` settings."""
     from smartcli.engine.build import encoder_bytes, head_bytes
     from smartcli.workflows.inputs import read_inputs
 
-    settings = apply(Settings(), {"encoder": str(encoder), "seed": seed, "tasks": tasks, "max_length": 64}, "test")
+    settings = apply(
+        Settings(), {"encoder": str(encoder), "seed": seed, "tasks": tasks, "max_length": 64, **more}, "test"
+    )
     inputs = read_inputs(home, data, settings, lambda message: None)
     heads = inputs.model.tasks
     found = predict(data, tasks=heads.names)

@@ -11,6 +11,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,11 @@ def start_apart(homes: Sequence[Path], *words: str) -> subprocess.Popen[str]:
     return start(len(homes), str(ROOT / "tests" / "scale_out.py"), "apart", *words, **more)
 
 
-def steps_of(processes: int, shop: Any, jobs: Mapping[str, Mapping[str, Any]], out: Path) -> Steps:
-    """Train every job in so many processes, and return the steps that the first one reported."""
-    words = [str(shop.home.root), str(shop.encoder), json.dumps(jobs), str(out)]
+def steps_of(
+    processes: int, shop: Any, jobs: Mapping[str, Mapping[str, Any]], out: Path, *, toy: bool = False
+) -> Steps:
+    """Train every job in so many processes, and return the steps that the first one reported; `toy`: with toy_term."""
+    words = [str(shop.home.root), str(shop.encoder), json.dumps(jobs), str(out), *(["toy"] if toy else [])]
     running = start(processes, str(ROOT / "tests" / "scale_out.py"), *words)
     _, err = running.communicate(timeout=300)
     assert running.returncode == 0, err
@@ -55,8 +58,9 @@ def collect(train: Callable[..., Any]) -> list[dict[str, Any]]:
     return [event for event in events if event["event"] in ("step", "dev")]
 
 
-def main(root: str, encoder: str, jobs: str, out: str) -> None:
+def main(root: str, encoder: str, jobs: str, out: str, toy: str = "") -> None:
     """Train the jobs one after the other, as one of the processes."""
+    import toy_term
     from training import Shop
 
     from smartcli import ranks
@@ -65,7 +69,7 @@ def main(root: str, encoder: str, jobs: str, out: str) -> None:
     from smartcli.workflows.train import train
 
     shop, found = Shop(Home(Path(root)), Path(encoder)), {}
-    with joined() as processes:
+    with toy_term.registered() if toy else nullcontext(), joined() as processes:
         for name, options in json.loads(jobs).items():
             where = {"name": name, "resume": None, "argv": ["smart", "finetune"], "processes": processes}
             resolved = shop.resolve(**options)

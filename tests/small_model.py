@@ -20,11 +20,14 @@ from smartcli.data.ragged import Ragged
 from smartcli.engine.batches import Batcher, Prepared, Split
 from smartcli.engine.build import build_model, start_heads
 from smartcli.engine.model import MultiTaskModel
+from smartcli.engine.objective import Objective
 from smartcli.engine.phase import PhaseState
 from smartcli.engine.phases import Phase
 from smartcli.engine.schedule import Step
-from smartcli.engine.step import Example, Objective
 from smartcli.engine.streams import stream
+from smartcli.engine.terms.base import Context, TrainingBatch
+from smartcli.engine.terms.bregman import Bregman, Teacher
+from smartcli.engine.terms.table import make_terms
 from smartcli.families.spec import read_spec
 from smartcli.families.template import JoinTemplate
 from smartcli.families.tokenizer import SentenceTokenizer
@@ -105,22 +108,32 @@ def small_step(
     wanted = rows or {name: range(4) for name in NAMES}
     step = Step(number, 1, {task: np.array(part, np.int64) for task, part in wanted.items()}, False)
     prepared = Batcher(small_splits(seed), _template(model_type), chosen, 64, CPU)(step)
-    examples = [
+    batches = [
         replace(example, labels={task: labels.to(dtype) for task, labels in example.labels.items()})
-        for example in prepared.examples
+        for example in prepared.batches
     ]
-    return replace(prepared, examples=tuple(examples))
+    return replace(prepared, batches=tuple(batches))
 
 
-def small_example(chosen: Settings, dtype: torch.dtype = torch.float64, **where: Any) -> Example:
+def small_batch(chosen: Settings, dtype: torch.dtype = torch.float64, **where: Any) -> TrainingBatch:
     """The one example of a step without surgery."""
-    (example,) = small_step(chosen, dtype, **where).examples
+    (example,) = small_step(chosen, dtype, **where).batches
     return example
 
 
-def words_of(model: MultiTaskModel, example: Example) -> Tensor:
+def words_of(model: MultiTaskModel, example: TrainingBatch) -> Tensor:
     """Looked-up word vectors that a gradient can be taken for."""
     return model.encoder.look_up(example.batch).detach().requires_grad_(True)
+
+
+def objective_of(model: MultiTaskModel, chosen: Settings, *, bf16: bool = False) -> Objective:
+    """The objective of a phase of all tasks, with the terms that `chosen` turns on."""
+    return Objective(model, make_terms(Context(model, chosen, NAMES, bf16)), bf16)
+
+
+def teacher_of(objective: Objective) -> Teacher | None:
+    """The teacher of Bregman's term; None where that is off."""
+    return next((term.teacher for term in objective.terms if isinstance(term, Bregman)), None)
 
 
 def phase_state(
@@ -140,10 +153,10 @@ def phase_state(
 def gradients_of(state: PhaseState, prepared: Prepared) -> dict[str, Tensor]:
     """Gradients of the step's total loss by parameter name, as the optimizer would see them without clipping."""
     updater = state.updater
-    if len(prepared.examples) == 1:
-        updater._differentiate(prepared.examples[0], False)
+    if len(prepared.batches) == 1:
+        updater.differentiate(prepared.batches[0])
     else:
-        updater._operate(prepared.examples, False)
+        updater.differentiate_apart(prepared.batches)
     updater.gradients.finish(updater.gradients.norm(), 0.0)
     named = {name: p for name, p in state.named if p.grad is not None}
     found = {name: p.grad.clone() for name, p in named.items() if p.grad is not None}
@@ -153,9 +166,10 @@ def gradients_of(state: PhaseState, prepared: Prepared) -> dict[str, Tensor]:
 
 def moved_teacher(objective: Objective, size: float = 0.05) -> None:
     """Move the teacher away from the student by seeded noise, so that D is not 0."""
-    assert objective.teacher is not None
+    teacher = teacher_of(objective)
+    assert teacher is not None
     generator = stream(0, "moved teacher")
-    for tensor in objective.teacher.tensors().values():
+    for tensor in teacher.tensors().values():
         noise = torch.randn(tensor.shape, dtype=tensor.dtype, generator=generator)
         tensor.add_(noise.to(tensor.device), alpha=size)
 

@@ -88,6 +88,7 @@ RUN: list[tuple[str, str, dict[str, str], str]] = [
     ("sweep.md", DEMO, {}, "together"),
     ("gpu.md", DEMO, {}, "memory"),
     ("export.md", FIRST, {}, ""),
+    ("explain.md", FIRST, {}, "look alike to the model"),
 ]
 """Page, what comes before it, what is made smaller, and a word that its commands print."""
 FAST = {"own-data.md", "cs224n.md"}
@@ -142,3 +143,12 @@ def test_the_tutorial_runs_as_it_stands(tmp_path: Path) -> None:
     ran = run_script(script_of("tutorial.md"), tmp_path, {"SMART_HOME": str(tmp_path / "home")})
     assert ran.code == 0, ran.stderr
     assert "probability" in ran.stdout
+
+
+def test_the_files_that_the_architecture_page_names_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:smartcli|tests|docs)/[\w./-]+)`", text)
+    assert len(named) > 15
+    assert not [name for name in named if not (ROOT / name).exists()]
+    for short in re.findall(r"`((?:engine|workflows|registry|cli|data)/[\w/]+\.py)`", text):
+        assert (ROOT / "smartcli" / short).exists(), short

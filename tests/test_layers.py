@@ -19,7 +19,7 @@ ORDER = (
     ("recipes",),
     ("families",),
     ("data",),
-    ("metrics", "ensemble"),
+    ("metrics", "ensemble", "explain"),
     ("engine", "registry", "report"),
     ("workflows",),
     ("cli",),

@@ -38,6 +38,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("ensemble", "ensemble", "ensemble", _SCORE),
     Entry("evaluate", "evaluate", "evaluate", _SCORE),
     Entry("predict", "predict", "predict", _SCORE),
+    Entry("explain", "explain", "explain", _SCORE),
     Entry("reproduce", "reproduce", "reproduce", _SCORE),
     Entry("report", "report", "report", _SCORE),
     Entry("show", "show", "show", _KEEP),

@@ -50,9 +50,7 @@ def _print_table(state: CliState, results: Results) -> None:
     from smartcli.report.tables import print_table
     from smartcli.visible import plain
 
-    table = Table(box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left")
-    table.title = plain(results.title)
-    table.caption = plain("\n".join(results.facts))
+    table = Table(box=box.SIMPLE_HEAD)
     header, rows = results.table()
     for at, name in enumerate(header):
         table.add_column(plain(name), justify="right" if name in results.scores else "left", no_wrap=at > 0)
@@ -60,7 +58,10 @@ def _print_table(state: CliState, results: Results) -> None:
         # Paper, ours and difference belong together: a gap before the next row that has a name.
         last = results.compared and at + 1 < len(rows) and rows[at + 1][0] != ""
         table.add_row(*(plain(cell) for cell in row), end_section=last)
+    # Not as the table's title and caption, which would be broken to the width of a narrow table.
+    print_line(state.out, results.title)
     print_table(state.out, table)
+    print_line(state.out, "; ".join(results.facts))
     for verdict in results.verdicts:
         print_line(state.out, verdict.text())
     for note in results.notes:

@@ -84,7 +84,6 @@ class CellsView:
         """Return the table as it stands; a plan longer than the terminal shows the part around the running cell."""
         from rich import box
         from rich.table import Table
-        from rich.text import Text
 
         from smartcli.visible import plain
 
@@ -94,7 +93,8 @@ class CellsView:
             table.add_column(plain(name), justify="right" if name in (*tasks, "seed") else "left")
         for one in self._window():
             scores = self._shown(one.name)
-            state = Text(self._state[one.name], style="bold" if one.name in self._running else "")
+            state = plain(self._state[one.name])
+            state.stylize("bold" if one.name in self._running else "")
             table.add_row(
                 plain(one.cell.label), str(one.cell.seed), state, *(plain(scores.get(task, "")) for task in tasks)
             )

@@ -75,6 +75,12 @@ def recipes(incomplete: str = "") -> list[str]:
     return _starting(names, incomplete)
 
 
+def swap_lists(incomplete: str) -> list[str]:
+    """Names of the lists that come with `smart explain --swap-file`, and csv and tsv files here."""
+    here = [path.name for kind in ("csv", "tsv") for path in Path().glob(f"*.{kind}")]
+    return _starting(["gender", "facts", *sorted(here)], incomplete)
+
+
 def _task_names(ctx: typer.Context) -> list[str]:
     """Return the tasks of the checkpoint that was typed, else those of the data set in force."""
     try:

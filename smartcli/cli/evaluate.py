@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,9 @@ Checkpoints = Annotated[
     ),
 ]
 Csv = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write the table as CSV (-: to stdout).")]
+Latex = Annotated[
+    Path | None, typer.Option("--latex", metavar="FILE", help="Also write the table as LaTeX, booktabs (-: to stdout).")
+]
 SafeCsv = Annotated[
     bool, typer.Option("--safe-csv", help="In CSV put ' before text that a spreadsheet would run as a formula.")
 ]
@@ -52,7 +56,8 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
     csv: Csv = None,
     safe_csv: SafeCsv = False,
-    paper: Annotated[bool, typer.Option("--paper", help="Add the paper's rows, as far as they are known.")] = False,
+    latex: Latex = None,
+    paper: Annotated[bool, typer.Option("--paper", help="Add the rows of the paper's tables 2 to 4.")] = False,
 ) -> None:
     """Score checkpoints and print one row each: a column per task's metric, and overall.
 
@@ -61,25 +66,25 @@ def evaluate(
 
     Example: smart evaluate ckpt1..ckpt3 --csv scores.csv
     """
+    from smartcli.atomic import write_output
     from smartcli.report.tables import print_table
-    from smartcli.workflows.evaluate import check_csv, write_csv
+    from smartcli.workflows.evaluate import check_outputs
     from smartcli.workflows.evaluate import evaluate as score
 
     state = state_of(ctx)
     if safe_csv and csv is None:
         state.warn("--safe-csv has no effect without --csv")
-    if csv is not None:
-        check_csv(csv, as_json=as_json)
+    check_outputs({"--csv": csv, "--latex": latex}, as_json=as_json)
     table = score(state.home, checkpoints or (), split=split, data=data, paper=paper, say=state.say)
     for note in table.notes:
         state.warn(note)
-    to_stdout = csv == Path("-")
-    if csv is not None and not to_stdout:
-        write_csv(table, csv, safe=safe_csv)
-        state.say(f"wrote {csv}")
+    for path, text in ((csv, partial(table.to_csv, safe=safe_csv)), (latex, table.to_latex)):
+        if path == Path("-"):
+            sys.stdout.write(text())
+        elif path is not None:
+            write_output(path, text())
+            state.say(f"wrote {path}")
     if as_json:
         print_json(table.to_json())
-    elif to_stdout:
-        sys.stdout.write(table.to_csv(safe=safe_csv))
-    else:
+    elif Path("-") not in (csv, latex):
         print_table(state.out, table.to_rich())

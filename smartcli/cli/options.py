@@ -28,6 +28,17 @@ _COMPLETERS: dict[str, Callable[..., list[str]]] = {
     "mu": complete.task_values,
 }
 
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs",
+        metavar="N",
+        help="Train N cells at a time, each in a process of its own; they share the threads and the GPU.",
+        rich_help_panel="Cells",
+    ),
+]
+"""The option of the commands that train several cells."""
+
 
 @dataclass(frozen=True)
 class TrainingOptions:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from smartcli.cli import complete
+from smartcli.cli.counting import CountingView
 from smartcli.cli.state import state_of
 from smartcli.counts import counted
 
@@ -36,6 +37,16 @@ def report(
             show_default=False,
         ),
     ] = None,
+    explain: Annotated[
+        int,
+        typer.Option(
+            "--explain",
+            metavar="N",
+            min=0,
+            help="Show the words that matter and the nearest training rows of the N worst errors of each task "
+            "(0: of none). The first time this runs each model over its training rows.",
+        ),
+    ] = 3,
 ) -> None:
     """Write the dev table, the paper's figures, the worst errors and calibration as one HTML page.
 
@@ -46,6 +57,9 @@ def report(
     from smartcli.workflows.report import report as write_report
 
     state = state_of(ctx)
-    done = write_report(state.home, checkpoints or [], output, data=data, say=state.say)
+    with CountingView(state.err, quiet=state.quiet) as view:
+        done = write_report(
+            state.home, checkpoints or [], output, data=data, explain=explain, say=state.say, progress=view.count
+        )
     state.out.print(str(done.page), markup=False, highlight=False, soft_wrap=True)
     state.say(f"{counted(len(done.figures), 'figure file')} in {output / 'figures'}")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from smartcli.cli import complete
-from smartcli.cli.options import TrainingOptions, training_options
+from smartcli.cli.options import Jobs, TrainingOptions, training_options
 from smartcli.cli.state import state_of
 
 _PANEL = "Reproduce"
@@ -33,15 +33,7 @@ def reproduce(
     seeds: Annotated[
         int, typer.Option("--seeds", metavar="N", help="Seeds a row, counting up from --seed.", rich_help_panel=_PANEL)
     ] = 1,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            "--jobs",
-            metavar="N",
-            help="Train N cells at a time, each in a process of its own; they share the threads and the GPU.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = 1,
+    jobs: Jobs = 1,
     output: Annotated[
         Path | None,
         typer.Option(

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from smartcli.cli.options import TrainingOptions, training_options
+from smartcli.cli.options import Jobs, TrainingOptions, training_options
 from smartcli.cli.state import state_of
 
 _PANEL = "Sweep"
@@ -33,15 +33,7 @@ def sweep(
     seeds: Annotated[
         int, typer.Option("--seeds", metavar="N", help="Seeds a cell, counting up from --seed.", rich_help_panel=_PANEL)
     ] = 1,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            "--jobs",
-            metavar="N",
-            help="Train N cells at a time, each in a process of its own; they share the threads and the GPU.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = 1,
+    jobs: Jobs = 1,
     sample: Annotated[
         int | None,
         typer.Option(

@@ -42,8 +42,8 @@ def render(inputs: Inputs, found: TaskPredictions, kind: str, *, safe: bool = Fa
 
     `prediction` is the class number or the score, `probability` that of the predicted class.
     """
-    added = _added(found)
-    names = ADDED[: len(added)]
+    columns = added_columns(found)
+    names, added = list(columns), list(columns.values())
     extra = list(zip(*added, strict=True))
     if kind in ("csv", "tsv"):
         lines: list[Sequence[Any]] = [[*inputs.columns, *names]]
@@ -55,6 +55,11 @@ def render(inputs: Inputs, found: TaskPredictions, kind: str, *, safe: bool = Fa
         )
         return "".join(json.dumps(found, ensure_ascii=False, default=str) + "\n" for found in objects).encode("utf-8")
     return _parquet(inputs, names, added)
+
+
+def added_columns(found: TaskPredictions) -> dict[str, list[Any]]:
+    """Return the columns that stand behind a row's own, by name: `prediction`, and for classes `probability`."""
+    return dict(zip(ADDED, _added(found), strict=False))
 
 
 def _added(found: TaskPredictions) -> list[list[Any]]:

@@ -1,4 +1,8 @@
-"""CSV text as this project writes it, and cells that no spreadsheet runs as a formula."""
+"""CSV text as this project writes it, and cells that no spreadsheet runs as a formula.
+
+Own code and not the csv module's or pandas' writer, for rows that users bring: both leave a carriage return without
+quotes before Python 3.13, and pandas would turn their cells into its own types.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,6 @@ def _line(line: Sequence[Any], delimiter: str, safe: bool) -> str:
 
 
 def _quoted(text: str, delimiter: str) -> str:
-    # Not the csv module's writer: before Python 3.13 it leaves a carriage return without quotes.
     if delimiter in text or '"' in text or "\n" in text or "\r" in text:
         return '"' + text.replace('"', '""') + '"'
     return text

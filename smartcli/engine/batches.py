@@ -1,4 +1,4 @@
-"""From row numbers to packed examples on the device, on a thread of their own."""
+"""From row numbers to packed batches on the device, on a thread of their own."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from smartcli.config import Settings
 from smartcli.data.joining import Sequences, sequences_of, within
 from smartcli.data.ragged import Ragged
 from smartcli.engine.distributed import ALONE, Processes
+from smartcli.engine.division import select_part, split_by_tokens, take_part
 from smartcli.engine.heads import joins_pairs
-from smartcli.engine.packing import PackedBatch, pack, select
+from smartcli.engine.packing import PackedBatch, SubBatch, pack, select
 from smartcli.engine.schedule import Step
-from smartcli.engine.share import select_share, split_by_tokens, take_share
-from smartcli.engine.step import Example
+from smartcli.engine.terms.base import TrainingBatch
+from smartcli.engine.terms.table import active_tasks
 
 if TYPE_CHECKING:
     from smartcli.families.template import JoinTemplate
@@ -55,10 +56,10 @@ def take(split: Split, rows: NDArray[np.int64]) -> Split:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A step with its packed examples: one for all tasks, or with surgery one a task."""
+    """A step with its packed batches: one for all tasks, or with surgery one a task."""
 
     step: Step
-    examples: tuple[Example, ...]
+    batches: tuple[TrainingBatch, ...]
     truncated: int
 
     @property
@@ -69,12 +70,12 @@ class Prepared:
     @property
     def tokens(self) -> int:
         """Tokens in the step, those of other processes included."""
-        return sum(example.tokens for example in self.examples)
+        return sum(given.batch.whole_tokens for given in self.batches)
 
 
 @dataclass(frozen=True)
 class Batcher:
-    """Builds the packed examples of a step from stored tokens; of several processes each its own part of them."""
+    """Builds the packed batches of a step from stored tokens; of several processes each its own part of them."""
 
     train: Mapping[str, Split]
     template: JoinTemplate
@@ -88,7 +89,7 @@ class Batcher:
         apart = self.settings.surgery != "none" and len(step.rows) > 1
         groups = [(task,) for task in step.rows] if apart else [tuple(step.rows)]
         truncated = 0
-        examples = []
+        batches = []
         for tasks in groups:
             parts = {}
             for task in tasks:
@@ -100,50 +101,39 @@ class Batcher:
                     max_length=self.max_length,
                 )
                 truncated += sum(part.truncated for part in parts[task])
-            examples.append(self._example(tasks, step, parts))
-        return Prepared(step, tuple(examples), truncated)
+            batches.append(self._batch(tasks, step, parts))
+        return Prepared(step, tuple(batches), truncated)
 
-    def _example(self, tasks: Sequence[str], step: Step, parts: Mapping[str, Sequence[Sequences]]) -> Example:
-        batch = pack(parts)
+    def _batch(self, tasks: Sequence[str], step: Step, parts: Mapping[str, Sequence[Sequences]]) -> TrainingBatch:
+        whole = pack(parts)
         labels = {}
         for task in tasks:
             stored = self.train[task].labels
             assert stored is not None
             labels[task] = torch.from_numpy(stored[step.rows[task]].astype(np.float32)).to(self.device)
-        smart = [task for task in tasks if self.settings.lam[task] > 0]
-        bregman = [task for task in tasks if self.settings.mu[task] > 0]
-        if self.processes.several:
-            tokens = {task: np.sum([side.lengths for side in sides], axis=0) for task, sides in parts.items()}
-            return self._own_part(batch, labels, smart, bregman, tokens)
-        return Example(
-            batch.to(self.device),
-            labels,
-            select(batch, smart).to(self.device) if smart else None,
-            select(batch, bregman).to(self.device) if bregman else None,
-        )
-
-    def _own_part(
-        self,
-        whole: PackedBatch,
-        labels: Mapping[str, Tensor],
-        smart: list[str],
-        bregman: list[str],
-        tokens: Mapping[str, NDArray[np.int64]],
-    ) -> Example:
-        """Return this process's part of a packed batch, of whose examples `tokens` has the lengths."""
+        active = active_tasks(self.settings, tasks)
+        if not self.processes.several:
+            return self._on_device(whole, labels, {own: select(whole, own) for own in set(active.values())}, active)
+        tokens = {task: np.sum([side.lengths for side in sides], axis=0) for task, sides in parts.items()}
         mine = split_by_tokens(tokens, self.processes.size)[self.processes.rank]
-        own, share = take_share(whole, mine)
+        part = take_part(whole, mine, self.processes)
         own_labels = {task: labels[task][torch.from_numpy(rows).to(self.device)] for task, rows in mine.items()}
-        smart_part, smart_share = select_share(own, whole, smart, mine) if smart else (None, None)
-        bregman_part = select_share(own, whole, bregman, mine)[0] if bregman else None
-        return Example(
-            own.to(self.device),
-            own_labels,
-            smart_part.to(self.device) if smart_part is not None else None,
-            bregman_part.to(self.device) if bregman_part is not None else None,
-            share.to(self.device),
-            smart_share.to(self.device) if smart_share is not None else None,
-        )
+        chosen = {own: select_part(part, whole, own, mine) for own in set(active.values())}
+        return self._on_device(part, own_labels, chosen, active)
+
+    def _on_device(
+        self,
+        batch: PackedBatch,
+        labels: Mapping[str, Tensor],
+        chosen: Mapping[tuple[str, ...], SubBatch],
+        active: Mapping[str, tuple[str, ...]],
+    ) -> TrainingBatch:
+        """Return the batch with each term's sub-batch; terms of the same tasks share one, that of all tasks is it."""
+        moved = batch.to(self.device)
+        there = {
+            tasks: sub.to(self.device, batch=moved if sub.batch is batch else None) for tasks, sub in chosen.items()
+        }
+        return TrainingBatch(moved, labels, {name: there[tasks] for name, tasks in active.items()})
 
 
 class _End:

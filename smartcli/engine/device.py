@@ -77,6 +77,11 @@ def set_threads(threads: int | None) -> int:
     return torch.get_num_threads()
 
 
+def default_threads() -> int:
+    """Return how many CPU threads a training uses where nobody said how many."""
+    return torch.get_num_threads()
+
+
 def time_matmul(dtype: torch.dtype) -> Callable[[], float]:
     """Return a function that times one CPU matrix multiply of a BERT feed-forward's shape, in seconds."""
     m, k, n = PROBE_SHAPE

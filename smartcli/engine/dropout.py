@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from smartcli.engine.share import Share
+    from smartcli.engine.part import Part
 
 Axis = str
 """token, sentence, example:TASK, or attentionG for group G."""
@@ -57,21 +57,21 @@ def scaled_mask(
 class FreshDropout(Dropout):
     """Draws a new mask at each place; with `record` the masks stay for a `ReplayDropout`.
 
-    Of the part of a batch that is one process's `share` the masks are those that these rows have in the whole.
+    Where a batch is `part` of one that processes share, its masks are those that its rows have in the whole.
     """
 
-    def __init__(self, generator: torch.Generator, *, record: bool = False, share: Share | None = None) -> None:
-        self.generator, self.share = generator, share
+    def __init__(self, generator: torch.Generator, *, record: bool = False, part: Part | None = None) -> None:
+        self.generator, self.part = generator, part
         self.masks: dict[str, tuple[Axis, Tensor]] | None = {} if record else None
 
     def mask(self, shape: Sequence[int], device: torch.device, p: float, axis: Axis, key: str) -> Tensor | None:
         if p == 0.0:
             return None
-        if self.share is None:
+        if self.part is None:
             mask = scaled_mask(shape, p, self.generator, device)
         else:
-            whole = (self.share.sizes[axis], *shape[1:])
-            mask = scaled_mask(whole, p, self.generator, device, self.share.rows[axis])
+            whole = (self.part.sizes[axis], *shape[1:])
+            mask = scaled_mask(whole, p, self.generator, device, self.part.rows[axis])
         if self.masks is not None:
             self.masks[key] = (axis, mask)
         return mask

@@ -183,7 +183,7 @@ def _time_steps(job: Job, phase: Phase, tokens: NDArray[np.int64], phases: int, 
         prepared = trainer.batcher(found[at])
         _wait(job)
         started = time.perf_counter()
-        trainer._one_step(prepared, state, phase, logged=logged)
+        trainer.take_step(prepared, state, phase, logged=logged)
         _wait(job)
         return time.perf_counter() - started
 

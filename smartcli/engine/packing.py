@@ -7,7 +7,7 @@ short sentences do not pay for long ones in attention.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smartcli.data.joining import Sequences, within
+from smartcli.engine.losses import mean
+from smartcli.engine.part import Part
 
 Ints = NDArray[np.int64]
 MAX_GROUPS = 4
@@ -60,6 +62,8 @@ class PackedBatch:
     """(T,) index of each token's id in `vocabulary`."""
     slots: Tensor
     """(T,) row of each token in the padded grid: for each group n · L rows, sentence by sentence."""
+    part: Part | None = None
+    """Where this stands in the step's batch, of which other processes have the rest; None where it is the whole."""
 
     @property
     def tokens(self) -> int:
@@ -79,6 +83,33 @@ class PackedBatch:
         """Number of examples of each task."""
         return {task: int(sides[0].shape[0]) for task, sides in self.outputs.items()}
 
+    @property
+    def whole_tokens(self) -> int:
+        """Tokens of the whole that this is part of."""
+        return self.tokens if self.part is None else self.part.sizes["token"]
+
+    @property
+    def whole_vocabulary(self) -> Tensor:
+        """(U,) the distinct ids of the whole that this is part of, ascending."""
+        return self.vocabulary if self.part is None else self.part.vocabulary
+
+    def count(self, task: str) -> int | None:
+        """Return what sums over the examples of `task` are divided by; None: by their number, this is the whole."""
+        return None if self.part is None else self.part.count(task)
+
+    def mean(self, values: Tensor, task: str) -> Tensor:
+        """Return the mean of `values` (n,) over the whole's examples of `task`, or this part's share in it."""
+        return mean(values, self.count(task))
+
+    def by_token(self, draw: Callable[[int], Tensor]) -> Tensor:
+        """Return this part's rows (T, …) of what `draw(tokens)` draws for every token of the whole."""
+        drawn = draw(self.whole_tokens)
+        return drawn if self.part is None else drawn.index_select(0, self.part.rows["token"])
+
+    def any(self, value: bool) -> bool:
+        """Return whether `value` holds in any part of the whole."""
+        return value if self.part is None else self.part.processes.any(value)
+
     def to(self, device: torch.device) -> PackedBatch:
         """Return the batch on `device`."""
         if device.type == "cpu":
@@ -86,15 +117,16 @@ class PackedBatch:
         move = {name: getattr(self, name).to(device, non_blocking=True) for name in _TENSORS}
         groups = tuple(replace(g, mask=g.mask.to(device)) for g in self.groups)
         outputs = {task: tuple(side.to(device) for side in sides) for task, sides in self.outputs.items()}
-        return replace(self, groups=groups, outputs=outputs, **move)
+        part = None if self.part is None else self.part.to(device)
+        return replace(self, groups=groups, outputs=outputs, part=part, **move)
 
 
 _TENSORS = ("ids", "types", "positions", "sentence", "starts", "lengths", "vocabulary", "word", "slots")
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Where a sub-batch's tokens (T',) and sentences (S',) stand in the batch it was taken from."""
+class SubBatch:
+    """The batch of some tasks of another, and where its tokens (T',) and sentences (S',) stand in that."""
 
     batch: PackedBatch
     tokens: Tensor
@@ -102,12 +134,19 @@ class Selection:
     group_rows: Mapping[int, Tensor]
     """For each group key, the kept rows of the parent's group."""
 
-    def to(self, device: torch.device) -> Selection:
-        """Return the selection on `device`."""
+    @property
+    def rows(self) -> dict[str, Tensor]:
+        """Return the kept rows of the parent by dropout axis; those of examples are kept whole."""
+        groups = {f"attention{key}": index for key, index in self.group_rows.items()}
+        return {"token": self.tokens, "sentence": self.sentences, **groups}
+
+    def to(self, device: torch.device, batch: PackedBatch | None = None) -> SubBatch:
+        """Return the sub-batch on `device`; `batch` is its batch where that is there already."""
         if device.type == "cpu":
             return self
         rows = {key: index.to(device) for key, index in self.group_rows.items()}
-        return Selection(self.batch.to(device), self.tokens.to(device), self.sentences.to(device), rows)
+        moved = self.batch.to(device) if batch is None else batch
+        return SubBatch(moved, self.tokens.to(device), self.sentences.to(device), rows)
 
 
 def split_groups(lengths: Ints, most: int = MAX_GROUPS) -> list[tuple[int, int]]:
@@ -203,18 +242,18 @@ def _batch(
     )
 
 
-def select(batch: PackedBatch, tasks: Sequence[str]) -> Selection:
+def select(batch: PackedBatch, tasks: Sequence[str]) -> SubBatch:
     """Return the sub-batch of `tasks`, with the parent's groups and padding, so that masks fit again.
 
     Where `tasks` are all of the batch's, the sub-batch is the batch itself.
     """
     if set(tasks) == set(batch.outputs):
         rows = {group.key: torch.arange(len(group)) for group in batch.groups}
-        return Selection(batch, torch.arange(batch.tokens), torch.arange(batch.sentences), rows)
+        return SubBatch(batch, torch.arange(batch.tokens), torch.arange(batch.sentences), rows)
     return keep(batch, {task: batch.outputs[task] for task in tasks})
 
 
-def keep(batch: PackedBatch, outputs: Mapping[str, tuple[Tensor, ...]], *, empty_groups: bool = False) -> Selection:
+def keep(batch: PackedBatch, outputs: Mapping[str, tuple[Tensor, ...]], *, empty_groups: bool = False) -> SubBatch:
     """Return the sub-batch of the sentences that `outputs` name, with the parent's groups and padding.
 
     With `empty_groups` a group stays that no sentence is left of.
@@ -242,6 +281,6 @@ def keep(batch: PackedBatch, outputs: Mapping[str, tuple[Tensor, ...]], *, empty
         tuple(groups),
         renumbered,
     )
-    return Selection(
+    return SubBatch(
         sub, torch.from_numpy(np.flatnonzero(keep_tokens)), torch.from_numpy(np.flatnonzero(kept)), group_rows
     )

@@ -1,22 +1,22 @@
-"""Everything one phase of training holds beside the model: optimizer, gradients, streams, teacher, best weights."""
+"""Everything one phase of training holds beside the model: optimizer, gradients, streams, terms, best weights."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from smartcli.config import Settings
-from smartcli.engine.bregman import Teacher
 from smartcli.engine.distributed import ALONE, Processes
 from smartcli.engine.gradients import Gradients
 from smartcli.engine.model import MultiTaskModel
+from smartcli.engine.objective import Objective
 from smartcli.engine.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
 from smartcli.engine.phases import Phase
-from smartcli.engine.step import Objective
 from smartcli.engine.streams import Streams
+from smartcli.engine.terms.base import Context
+from smartcli.engine.terms.table import make_terms
 from smartcli.engine.update import Updater
 from smartcli.errors import UserError
 
@@ -35,7 +35,7 @@ def load_model(model: MultiTaskModel, tensors: Mapping[str, Tensor]) -> None:
 
 
 class PhaseState:
-    """A phase's optimizer, streams, teacher and best weights, new or restored from a snapshot."""
+    """A phase's optimizer, streams, terms and best weights, new or restored from a snapshot."""
 
     def __init__(
         self,
@@ -57,11 +57,11 @@ class PhaseState:
         table = dict(model.encoder.words.named_parameters())["weight"]
         self.streams = Streams(settings.seed, phase.key, device)
         self.optimizer = make_optimizer(self.named, settings)
-        regularised = any(settings.mu[task] > 0 for task in phase.tasks)
-        self.teacher = Teacher(copy.deepcopy(model), model) if regularised else None
+        self.terms = make_terms(Context(model, settings, phase.tasks, bf16))
         self.best: dict[str, Tensor] | None = None
         self.updater = Updater(
-            objective=Objective(model, settings, self.teacher, bf16, processes),
+            objective=Objective(model, self.terms, bf16),
+            settings=settings,
             gradients=Gradients([p for _, p in self.named], table),
             optimizer=self.optimizer,
             streams=self.streams,
@@ -94,16 +94,16 @@ class PhaseState:
             "model": self.model_tensors(),
             "optimizer": optimizer_tensors(self.optimizer, self.named),
             "streams": self.streams.state(),
-            "teacher": {} if self.teacher is None else self.teacher.tensors(),
             "best": self.best or {},
+            **{file: group for term in self.terms for file, group in term.state().items()},
         }
 
     def restore(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Go on from a snapshot; the model's own weights are loaded by the caller."""
         restore_optimizer(self.optimizer, self.named, tensors.get("optimizer", {}))
         self.streams.restore(dict(tensors["streams"]))
-        if self.teacher is not None:
-            self.teacher.restore(tensors["teacher"])
+        for term in self.terms:
+            term.restore(tensors)
         if "best" in tensors:
             device = next(self.model.parameters()).device
             self.best = {name: tensor.to(device) for name, tensor in tensors["best"].items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from smartcli.engine.distributed import ALONE, Processes
 from smartcli.engine.heads import decide, joins_pairs
 from smartcli.engine.memory import is_out_of_memory
 from smartcli.engine.model import MultiTaskModel
-from smartcli.engine.packing import pack
+from smartcli.engine.packing import PackedBatch, pack
 from smartcli.errors import SmartCliError
 
 if TYPE_CHECKING:
@@ -58,6 +59,42 @@ def batches_by_length(lengths: NDArray[np.int64], budget: int) -> list[NDArray[n
     return out
 
 
+def tokens_read(lengths: NDArray[np.int64], reader: Reader) -> NDArray[np.int64]:
+    """Return about how many tokens the model reads of rows with these lengths, (n,), by which they are batched."""
+    return np.minimum(lengths + 4, 2 * reader.max_length)
+
+
+def read_batch(
+    model: MultiTaskModel,
+    task_name: str,
+    sides: Sequence[Ragged],
+    reader: Reader,
+    rows: NDArray[np.int64],
+    device: torch.device,
+) -> PackedBatch:
+    """Return the packed batch of `rows`, joined and truncated as the model reads them, on `device`."""
+    join = joins_pairs(model.pair_mode)
+    parts = sequences_of(reader.template, sides, rows, join=join, max_length=reader.max_length)
+    return pack({task_name: parts}).to(device)
+
+
+@contextmanager
+def out_of_memory_explained(task_name: str, lengths: NDArray[np.int64]) -> Iterator[None]:
+    """Turn an error that means that memory ran out into one that says for which batch, and what to do."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        size = f"{counted(len(lengths), 'row')} with {int(lengths.sum()):,} tokens before truncation"
+        why = str(error) or "no reason given"
+        raise SmartCliError(
+            f'out of memory while predicting task "{task_name}", in a batch of {size} ({why}); '
+            "free memory and run it again (a training goes on from its last save with --resume), or train with "
+            "a lower --max-length"
+        ) from error
+
+
 @torch.inference_mode()
 def predict(
     model: MultiTaskModel,
@@ -83,28 +120,11 @@ def predict(
     if task.kind != "regression":
         shares = np.zeros((len(wanted), 2 if task.kind == "binary" else task.classes))
     model.eval()
-    batches = batches_by_length(np.minimum(lengths + 4, 2 * reader.max_length), budget)
+    batches = batches_by_length(tokens_read(lengths, reader), budget)
     for batch_rows in batches[processes.rank :: processes.size]:
-        try:
-            parts = sequences_of(
-                reader.template,
-                sides,
-                wanted[batch_rows],
-                join=joins_pairs(model.pair_mode),
-                max_length=reader.max_length,
-            )
-            batch = pack({task_name: parts}).to(device)
+        with out_of_memory_explained(task_name, lengths[batch_rows]):
+            batch = read_batch(model, task_name, sides, reader, wanted[batch_rows], device)
             logits = model(model.encoder.look_up(batch), batch)[task_name]
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            size = f"{counted(len(batch_rows), 'row')} with {int(lengths[batch_rows].sum()):,} tokens before truncation"
-            why = str(error) or "no reason given"
-            raise SmartCliError(
-                f'out of memory while predicting task "{task_name}", in a batch of {size} ({why}); '
-                "free memory and run it again (a training goes on from its last save with --resume), or train with "
-                "a lower --max-length"
-            ) from error
         if not bool(torch.isfinite(logits).all()):
             predictions[batch_rows] = np.nan
             break

@@ -22,14 +22,11 @@ def step_record(
     if phase is not None:
         record["phase"] = phase
     record |= {"seconds": seconds, "examples": at.examples, "tokens": at.tokens, "lr": outcome.lr}
-    record["loss"] = _finite(outcome.loss)
-    record["r_s"] = _finite(outcome.r_s)
-    if outcome.r_s_zero:
-        record["r_s_zero"] = _finite(outcome.r_s_zero)
-    if outcome.ascent_cosine is not None:
-        record["ascent_cosine"] = outcome.ascent_cosine
-    if outcome.bregman:
-        record["bregman"] = _finite(outcome.bregman)
+    # R_s stands there also where it is off: readers of the log count on it.
+    record |= {"loss": {}, "r_s": {}}
+    for name, numbers in outcome.found.items():
+        record[name] = _finite(numbers.values)
+        record |= {key: _finite(values) for key, values in numbers.logged.items()} | numbers.scalars
     if outcome.cosines:
         record["cosine"] = outcome.cosines
     record["grad_norm"] = outcome.grad_norm if math.isfinite(outcome.grad_norm) else None

@@ -156,7 +156,7 @@ class Trainer:
             for prepared in batches:
                 number = prepared.step.number
                 ends = prepared.step.ends_epoch or number == phase.steps
-                self._one_step(prepared, state, phase, logged=number == 1 or number % LOG_EVERY == 0 or ends)
+                self.take_step(prepared, state, phase, logged=number == 1 or number % LOG_EVERY == 0 or ends)
                 if ends or number % TRIM_EVERY == 0:
                     release_freed_memory()
                 if ends:
@@ -165,7 +165,8 @@ class Trainer:
                     self._end_phase(state, phase)
                 self._save_if_due(state, ends, number)
 
-    def _one_step(self, prepared: Prepared, state: PhaseState, phase: Phase, *, logged: bool) -> None:
+    def take_step(self, prepared: Prepared, state: PhaseState, phase: Phase, *, logged: bool) -> None:
+        """Update once and report it; SmartCliError where memory runs out or a number is not finite."""
         at = self.position
         before = state.streams.state()
         if self.job.processes.several:
@@ -190,7 +191,7 @@ class Trainer:
         at.examples += prepared.count
         at.tokens += prepared.tokens
         at.truncated += prepared.truncated
-        at.skipped_penalties += outcome.skipped_penalty
+        at.skipped_penalties += outcome.skipped
         if outcome.bad is not None:
             outcome.cosines = {}
         for pair, cosine in outcome.cosines.items():

@@ -64,6 +64,10 @@ class SentenceTokenizer:
         encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(one.ids, dtype=np.int32) for one in encoded]
 
+    def ends(self, text: str) -> list[int]:
+        """Return where each token of `text` ends, in characters, as `encode` finds the tokens."""
+        return [stop for _, stop in self._tokenizer.encode(text, add_special_tokens=False).offsets]
+
     def to_json(self) -> str:
         """Return the tokenizer.json that gives this tokenizer (and this hash) again."""
         return json.dumps(self._content, ensure_ascii=False, indent=2) + "\n"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 
 from smartcli.report.errors import WorstRow
+from smartcli.report.explained import Explained
 from smartcli.report.style import Drawn
 from smartcli.visible import visible
 
@@ -50,6 +51,8 @@ class ErrorTable:
     says: str
     columns: tuple[str, ...]
     rows: Sequence[WorstRow]
+    explained: Sequence[Explained] = ()
+    """The first of them, with words that matter and nearest training rows."""
 
     @property
     def confident(self) -> bool:

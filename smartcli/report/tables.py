@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from smartcli.data.safe_csv import csv_text
 from smartcli.metrics import Score
 from smartcli.tasks import Task
 from smartcli.visible import plain
@@ -74,17 +73,15 @@ class ScoreTable:
 
     def to_csv(self, *, safe: bool = False) -> str:
         """Return a line a row: `<task>_<metric>` and `<task>_n` for every task; empty where there is none."""
-        header = ["checkpoint", "kind", "method", "lambda", "dropout", "seed"]
-        for task in self.tasks:
-            header += [f"{task.name}_{task.metric}", f"{task.name}_n"]
-        lines: list[list[Any]] = [[*header, "overall"]]
-        for row in self.rows:
-            line: list[Any] = [row.checkpoint, row.kind, row.method, lambda_text(row.lam), row.dropout, row.seed]
-            for task in self.tasks:
-                score = row.scores.get(task.name)
-                line += [None, None] if score is None else [score.value, score.n]
-            lines.append([*line, row.overall])
-        return csv_text(lines, safe=safe)
+        from smartcli.report.frames import frame_csv, score_frame
+
+        return frame_csv(score_frame(self), safe=safe)
+
+    def to_latex(self) -> str:
+        """Return the table for a paper: booktabs, three decimals."""
+        from smartcli.report.frames import frame_latex, score_frame
+
+        return frame_latex(score_frame(self), f"{self.split} of {self.title}. {self._counts()}.".replace("..", "."))
 
     def to_rich(self) -> Table:
         """Return the table for a terminal; the best overall score is bold."""

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smartcli.data.predictions import TaskPredictions
-from smartcli.ensemble import combine
 from smartcli.errors import UserError
 from smartcli.home import Home
-from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.checkpoints import Registry
 from smartcli.tasks import Task
-from smartcli.workflows.inference import LoadedModel
-from smartcli.workflows.scoring import members_of
+from smartcli.workflows.frames import is_frame, with_predictions
+from smartcli.workflows.panel import Panel, load_panel
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Texts = Sequence[str] | Sequence[Sequence[str]]
 """Sentences, or for a task of pairs (one, other) of each pair."""
@@ -25,9 +26,9 @@ Texts = Sequence[str] | Sequence[Sequence[str]]
 class Model:
     """A checkpoint's model in memory, or those of an ensemble's members; made by `smartcli.load`."""
 
-    def __init__(self, checkpoint: Checkpoint, parts: Sequence[LoadedModel]) -> None:
-        self._checkpoint, self._parts = checkpoint, parts
-        self._tasks = checkpoint.heads
+    def __init__(self, panel: Panel) -> None:
+        self._checkpoint, self._panel = panel.checkpoint, panel
+        self._tasks = panel.checkpoint.heads
 
     def __repr__(self) -> str:
         return f"<smartcli model {self.name}: {', '.join(self.tasks)}>"
@@ -51,12 +52,22 @@ class Model:
         """Return the class names of `task` in the order of its class numbers; none for scores."""
         return self._task(task).labels
 
-    def predict(self, task: str, texts: Texts) -> NDArray[Any]:
+    @overload
+    def predict(self, task: str, texts: Texts) -> NDArray[Any]: ...
+
+    @overload
+    def predict(self, task: str, texts: pd.DataFrame) -> pd.DataFrame: ...
+
+    def predict(self, task: str, texts: Texts | pd.DataFrame) -> NDArray[Any] | pd.DataFrame:
         """Return the class number (int64) or score (float64) of each text, (n,).
 
         `texts` are sentences, or (one, other) pairs where the task has pairs. Scores may lie outside the task's
-        range. UserError for an unknown task or a row that is no sentence or pair.
+        range. A DataFrame that has the task's text columns comes back, its index kept, with the columns that
+        `smart predict` adds: `prediction`, and for classes `probability`. UserError for an unknown task, a column
+        that is missing or there already, or a row that is no sentence or pair.
         """
+        if is_frame(texts):
+            return with_predictions(texts, self._task(task), lambda rows: self._label(task, rows))
         found = self._label(task, texts).predictions
         return found if self._task(task).kind == "regression" else found.astype(np.int64)
 
@@ -75,19 +86,12 @@ class Model:
 
     def _label(self, task_name: str, texts: Texts) -> TaskPredictions:
         task = self._task(task_name)
-        rows = _rows(task, texts)
-        each = [part.label(task_name, rows) for part in self._parts]
-        if self._checkpoint.kind != "ensemble":
-            return each[0]
-        return combine([task], [{task_name: one} for one in each], [p.checkpoint.name for p in self._parts])[task_name]
+        return self._panel.label(task, _rows(task, texts))
 
 
 def load_model(home: Home, name: str) -> Model:
     """Return the model of a checkpoint, or those of an ensemble's members, of `home`."""
-    registry = Registry(home)
-    checkpoint = registry.open(name)
-    parts = members_of(registry, checkpoint) if checkpoint.kind == "ensemble" else [checkpoint]
-    return Model(checkpoint, [LoadedModel(home, part) for part in parts])
+    return Model(load_panel(home, Registry(home).open(name)))
 
 
 def _rows(task: Task, texts: Texts) -> list[tuple[str, ...]]:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smartcli.atomic import write_output
 from smartcli.data.predictions import Predictions
 from smartcli.errors import SmartCliError, UserError, suggest
 from smartcli.home import Home
@@ -189,18 +188,16 @@ def encoders_of(meta: Mapping[str, Any]) -> list[str]:
     return [str(one) for one in ([single["id"]] if single else meta.get("encoders", []))]
 
 
-def check_csv(path: Path, *, as_json: bool) -> None:
-    """Raise a UserError where `--csv` cannot be written, before anything is scored."""
-    if path == Path("-"):
-        if as_json:
-            raise UserError("--csv - and --json both go to stdout; give --csv a file name")
-        return
-    if path.is_dir():
-        raise UserError(f"--csv {path}: a folder; expected a file name")
-    if not path.absolute().parent.is_dir():
-        raise UserError(f"--csv {path}: there is no folder {path.parent}; make it first")
-
-
-def write_csv(table: ScoreTable, path: Path, *, safe: bool) -> None:
-    """Write the table to a CSV file, whole or not at all."""
-    write_output(path, table.to_csv(safe=safe))
+def check_outputs(paths: Mapping[str, Path | None], *, as_json: bool) -> None:
+    """Raise a UserError where a file of `--csv` or `--latex` cannot be written, before anything is scored."""
+    to_stdout = [option for option, path in paths.items() if path == Path("-")] + ["--json"] * as_json
+    if len(to_stdout) > 1:
+        both = " and ".join(f"{option} -" if option != "--json" else option for option in to_stdout)
+        raise UserError(f"{both} both go to stdout; give {to_stdout[0]} a file name")
+    for option, path in paths.items():
+        if path is None or path == Path("-"):
+            continue
+        if path.is_dir():
+            raise UserError(f"{option} {path}: a folder; expected a file name")
+        if not path.absolute().parent.is_dir():
+            raise UserError(f"{option} {path}: there is no folder {path.parent}; make it first")

@@ -48,11 +48,9 @@ def share_threads(base: Base, plan: Sequence[Planned], jobs: int) -> int:
     The probe of bf16 is timed here where it is not stored yet: processes that time it side by side would disturb each
     other, and two cells might choose differently.
     """
-    import torch
+    from smartcli.engine.device import choose, default_threads
 
-    from smartcli.engine.device import choose
-
-    share = max(1, torch.get_num_threads() // jobs)
+    share = max(1, default_threads() // jobs)
     for one in plan:
         settings = resolve_cell(base, one.command, one.flags).settings
         choose(replace(settings, threads=settings.threads or share), base.home)

@@ -19,6 +19,8 @@ from smartcli.report.html import Page, Section, render_page
 from smartcli.report.style import Drawn
 from smartcli.report.tables import ScoreTable
 from smartcli.workflows.evaluate import evaluate
+from smartcli.workflows.neighbours import Progress, unheard
+from smartcli.workflows.report_explain import explain_errors
 from smartcli.workflows.report_figures import epoch_figure
 from smartcli.workflows.report_sections import make_section, score_grid
 from smartcli.workflows.scoring import Say, Subject, predictions_on, silent, subject_of
@@ -40,10 +42,18 @@ class ReportOutcome:
 
 
 def report(
-    home: Home, patterns: Sequence[str], output: Path, *, data: str | None = None, say: Say = silent
+    home: Home,
+    patterns: Sequence[str],
+    output: Path,
+    *,
+    data: str | None = None,
+    explain: int = 0,
+    say: Say = silent,
+    progress: Progress = unheard,
 ) -> ReportOutcome:
     """Write the report on the named checkpoints, or on all of the data set (details of the best five then).
 
+    The worst `explain` errors of each task are explained where the model is at hand, which `progress` hears of.
     UserErrors as in evaluate, and where `output` is a file.
     """
     if output.exists() and not output.is_dir():
@@ -59,7 +69,8 @@ def report(
     for checkpoint in chosen:
         say(f"drawing {checkpoint.name}")
         predictions = predictions_on(home, registry, checkpoint, subject, "dev", say)
-        section = make_section(checkpoint, subject, predictions, texts)
+        explained, missing = explain_errors(home, checkpoint, subject.tasks, predictions, texts, explain, say, progress)
+        section = make_section(checkpoint, subject, predictions, texts, explained, missing)
         sections.append(section)
         figures += section.figures
     over_all = epoch_figure(checkpoints, subject.tasks.first)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from smartcli.counts import counted
@@ -11,6 +13,7 @@ from smartcli.data.predictions import Predictions
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.meta import references
 from smartcli.report.errors import Texts, worst_errors
+from smartcli.report.explained import Explained
 from smartcli.report.html import Cell, Column, ErrorTable, Grid, Section, number
 from smartcli.report.style import short
 from smartcli.report.tables import ScoreTable, lambda_text
@@ -42,8 +45,18 @@ def score_grid(table: ScoreTable) -> Grid:
     return Grid((*columns, Column("overall", True)), tuple(rows))
 
 
-def make_section(checkpoint: Checkpoint, subject: Subject, predictions: Predictions, texts: Texts | None) -> Section:
-    """Return what the page says of one checkpoint; every figure of it is drawn here."""
+def make_section(
+    checkpoint: Checkpoint,
+    subject: Subject,
+    predictions: Predictions,
+    texts: Texts | None,
+    explained: Mapping[str, Sequence[Explained]] = MappingProxyType({}),
+    notes: Sequence[str] = (),
+) -> Section:
+    """Return what the page says of one checkpoint; every figure of it is drawn here.
+
+    `explained` has the worst errors of a task with their words and near rows, `notes` what must be said of it all.
+    """
     meta, tasks = checkpoint.meta, [task for task in subject.tasks if task.name in predictions]
     figures = all_task_figures(checkpoint.name, tasks, predictions, texts) + run_figures(checkpoint, tasks)
     return Section(
@@ -52,8 +65,11 @@ def make_section(checkpoint: Checkpoint, subject: Subject, predictions: Predicti
         figures=tuple(figures),
         calibration=_calibration_grid(tasks, predictions),
         errors=tuple(
-            _error_table(task, predictions, texts) for task in tasks if predictions[task.name].labels is not None
+            replace(_error_table(task, predictions, texts), explained=explained.get(task.name, ()))
+            for task in tasks
+            if predictions[task.name].labels is not None
         ),
+        notes=tuple(notes),
         lineage=tuple(_lineage(checkpoint)),
         settings=tuple(_settings(meta)),
     )

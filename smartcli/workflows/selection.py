@@ -33,7 +33,8 @@ class Selection:
         """What a reader must know about the two ways."""
         return (
             f"Members, best dev overall first: {', '.join(self.members)}. Choosing members on dev and reporting on "
-            "the same dev inflates the score; the last two rows chose on one half of dev and report on the other."
+            f'the same dev inflates the score; the rows marked "{OTHER_HALF}" chose on one half of dev and report on '
+            "the other."
         )
 
     def lines(self, scores: Sequence[str], paper: Mapping[str, Mapping[str, float]] | None = None) -> list[Line]:

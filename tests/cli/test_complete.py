@@ -61,6 +61,8 @@ def offered(line: str) -> list[str]:
         ("smart prepare --encoder mini", ["minilm"]),
         ("smart reproduce f", ["figure3"]),
         ("smart evaluate --split t", ["test"]),
+        ("smart explain ckpt1 --swap-file g", ["gender"]),
+        ("smart explain ckpt1 --split t", ["train", "test"]),
         ("smart checkpoints export ckpt1 --format o", ["onnx"]),
         ("smart finetune --schedule s", ["sequential", "simultaneous"]),
         ("smart finetune --lamb", ["--lambda"]),

@@ -62,9 +62,19 @@ def test_the_live_table_of_a_sweep_shows_text(home: Home) -> None:
     planned = Planned(Cell("c", NASTY, {}, 0), "c-s0", "finetune", {})
     view = CellsView(one, [planned])
     view.begin(planned)
-    view.record({"event": "warning", "message": NASTY})
+    view.record(planned, {"event": "warning", "message": NASTY})
     one.print(view.table())
     assert out.getvalue().count(SHOWN) == 3
+
+
+def test_why_a_cell_did_not_finish_is_shown_as_text(home: Home) -> None:
+    one, out = console()
+    planned = Planned(Cell("c", "plain", {}, 0), "c-s0", "finetune", {})
+    view = CellsView(one, [planned])
+    view.begin(planned)
+    view.fail(planned, NASTY)
+    one.print(view.table())
+    assert out.getvalue().count(SHOWN) == 2
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def sentence(batch: Any, index: int) -> list[int]:
 @pytest.mark.parametrize("mode", ["concat", "separate"])
 def test_a_step_is_one_packed_pass_with_each_rows_tokens_and_label(mode: str) -> None:
     prepared = small_step(settings(pair_mode=mode, lam=0), rows=ROWS)
-    (example,) = prepared.examples
+    (example,) = prepared.batches
     splits = small_splits()
     assert tuple(example.batch.outputs) == NAMES
     for task, rows in ROWS.items():
@@ -43,20 +43,19 @@ def test_a_step_is_one_packed_pass_with_each_rows_tokens_and_label(mode: str) ->
 
 def test_with_surgery_each_task_is_a_pass_of_its_own() -> None:
     prepared = small_step(settings(surgery="pcgrad"), rows=ROWS)
-    assert [tuple(example.batch.outputs) for example in prepared.examples] == [("mood",), ("same",), ("near",)]
+    assert [tuple(example.batch.outputs) for example in prepared.batches] == [("mood",), ("same",), ("near",)]
     assert prepared.count == 6
-    assert len(small_step(settings(surgery="pcgrad"), rows={"mood": [1]}).examples) == 1
+    assert len(small_step(settings(surgery="pcgrad"), rows={"mood": [1]}).batches) == 1
 
 
 def test_regularised_tasks_are_a_sub_batch_and_none_is_none() -> None:
-    (example,) = small_step(settings(lam=PerTask(0.0, (("same", 2.0),)), mu=0), rows=ROWS).examples
-    assert example.smart is not None
-    assert tuple(example.smart.batch.outputs) == ("same",)
-    assert example.bregman is None
-    (example,) = small_step(settings(lam=0, mu=1), rows=ROWS).examples
-    assert example.smart is None
-    assert example.bregman is not None
-    assert example.bregman.batch is example.batch
+    (example,) = small_step(settings(lam=PerTask(0.0, (("same", 2.0),)), mu=0), rows=ROWS).batches
+    assert "r_s" in example.of_term
+    assert tuple(example.of_term["r_s"].batch.outputs) == ("same",)
+    assert "bregman" not in example.of_term
+    (example,) = small_step(settings(lam=0, mu=1), rows=ROWS).batches
+    assert "r_s" not in example.of_term
+    assert example.of_term["bregman"].batch is example.batch
 
 
 def test_taken_rows_keep_tokens_labels_and_ids() -> None:
@@ -120,5 +119,5 @@ def test_the_thread_ends_with_its_consumer() -> None:
 
 
 def test_a_batch_on_the_cpu_is_itself() -> None:
-    (example,) = small_step(settings()).examples
+    (example,) = small_step(settings()).batches
     assert example.batch.to(torch.device("cpu")) is example.batch

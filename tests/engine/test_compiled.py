@@ -76,7 +76,7 @@ def test_another_number_of_rows_compiles_nothing_anew() -> None:
 
 def test_scoring_runs_the_plain_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     model = small_model(settings(), torch.float32)
-    batch = small_step(settings(), torch.float32).examples[0].batch
+    batch = small_step(settings(), torch.float32).batches[0].batch
 
     def never(*_: object) -> torch.Tensor:
         raise AssertionError("compiled layers ran without gradients")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_model import settings, small_example, small_model
+from small_model import settings, small_batch, small_model
 from tiny import make_tiny_encoder, tiny_config
 from torch import Tensor, nn
 
@@ -147,7 +147,7 @@ def test_the_first_token_shortcut_has_the_numbers_and_gradients_of_the_whole_las
     """With dropout the shortcut's last layer has masks of another shape, so there only earlier layers drop."""
     model = small_model(settings())
     encoder = model.encoder
-    batch = small_example(settings()).batch
+    batch = small_batch(settings()).batch
     monkeypatch.setattr(encoder_module, "mean_rows", lambda x, batch: pick(x, batch.starts))
 
     class EarlyDropout(FreshDropout):

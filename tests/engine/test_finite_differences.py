@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small_model import MODES, NAMES, gradients_of, moved_teacher, phase_state, settings, small_step, watch
+from small_model import MODES, NAMES, gradients_of, moved_teacher, phase_state, settings, small_step, teacher_of, watch
 from torch import Tensor
 from torch.testing import assert_close
 
 from smartcli.config import PerTask, Settings
-from smartcli.engine import mtdnn, smart
 from smartcli.engine.batches import Prepared
 from smartcli.engine.phase import PhaseState
 from smartcli.engine.streams import Streams
+from smartcli.engine.terms import ascent, mtdnn
 
 KEY = "+".join(NAMES)
 STRENGTH = {"epsilon": 0.1, "sigma": 0.05, "step_size": 0.1, "lam": 10.0, "mu": 20.0}
@@ -27,7 +27,7 @@ def quiet(chosen: Settings) -> Settings:
 
 def made(chosen: Settings) -> PhaseState:
     state = phase_state(chosen)
-    if state.teacher is not None:
+    if teacher_of(state.updater.objective) is not None:
         moved_teacher(state.updater.objective, 0.02)
     return state
 
@@ -36,8 +36,8 @@ def made(chosen: Settings) -> PhaseState:
 def total(state: PhaseState, prepared: Prepared) -> Tensor:
     """The step's total loss, with the masks and noise of a fresh run of the same streams."""
     objective = state.updater.objective
-    streams = Streams(objective.settings.seed, KEY)
-    parts = [objective.losses(e, objective.model.encoder.look_up(e.batch), streams).total for e in prepared.examples]
+    streams = Streams(state.updater.settings.seed, KEY)
+    parts = [objective.loss(e, objective.model.encoder.look_up(e.batch), streams).total for e in prepared.batches]
     return torch.stack(parts).sum()
 
 
@@ -48,14 +48,14 @@ def norm(gradients: dict[str, Tensor]) -> float:
 def freeze(monkeypatch: pytest.MonkeyPatch, deltas: list[Tensor]) -> None:
     """Hold δ at what the first ascent found."""
     delta = deltas[0]
-    monkeypatch.setattr(smart, "find_perturbation", lambda *_, **__: delta)
+    monkeypatch.setattr(ascent, "find_perturbation", lambda *_, **__: delta)
     monkeypatch.setattr(mtdnn, "find_perturbation", lambda *_, **__: delta)
 
 
 def slopes(monkeypatch: pytest.MonkeyPatch, chosen: Settings, apart: bool) -> None:
     """Compare the gradient with central differences along random directions: one a parameter, or one for all."""
     state, step = made(chosen), small_step(chosen)
-    deltas = watch(monkeypatch, smart, "find_perturbation")
+    deltas = watch(monkeypatch, ascent, "find_perturbation")
     found = gradients_of(state, step)
     freeze(monkeypatch, deltas)
     assert deltas[0].abs().max().item() == pytest.approx(0.1)
@@ -115,10 +115,19 @@ def test_weights_of_tasks_lambda_and_mu_enter_by_task(monkeypatch: pytest.Monkey
     lam, mu = PerTask(0.0, (("same", 7.0), ("near", 2.0))), PerTask(0.0, (("mood", 3.0), ("near", 4.0)))
     chosen = settings(**{**STRENGTH, "lam": lam, "mu": mu})
     state, step = made(chosen), small_step(chosen)
-    objective, example = state.updater.objective, step.examples[0]
-    losses = objective.losses(example, objective.model.encoder.look_up(example.batch), Streams(0, KEY))
-    assert set(losses.r_s) == {"same", "near"}
-    assert set(losses.bregman) == {"mood", "near"}
-    expected = losses.loss["mood"] + 3 * losses.bregman["mood"] + losses.loss["same"] + 7 * losses.r_s["same"]
-    expected = expected + 0.5 * (losses.loss["near"] + 2 * losses.r_s["near"] + 4 * losses.bregman["near"])
+    objective, example = state.updater.objective, step.batches[0]
+    losses = objective.loss(example, objective.model.encoder.look_up(example.batch), Streams(0, KEY))
+    assert set(losses.found["r_s"].values) == {"same", "near"}
+    assert set(losses.found["bregman"].values) == {"mood", "near"}
+    expected = (
+        losses.found["loss"].values["mood"]
+        + 3 * losses.found["bregman"].values["mood"]
+        + losses.found["loss"].values["same"]
+        + 7 * losses.found["r_s"].values["same"]
+    )
+    expected = expected + 0.5 * (
+        losses.found["loss"].values["near"]
+        + 2 * losses.found["r_s"].values["near"]
+        + 4 * losses.found["bregman"].values["near"]
+    )
     assert_close(losses.total, expected)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from small_model import NAMES, gradients_of, moved_teacher, settings, small_model, small_step
+from small_model import NAMES, gradients_of, moved_teacher, settings, small_model, small_step, teacher_of
 from torch import Tensor
 from training import Shop
 
-from smartcli.engine import smart
 from smartcli.engine.phase import PhaseState
 from smartcli.engine.phases import Phase
+from smartcli.engine.terms import ascent
 from smartcli.home import Home
 
 pytestmark = [
@@ -35,27 +35,27 @@ METHODS: dict[str, dict[str, Any]] = {
 @pytest.fixture(autouse=True)
 def _noise_by_value(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same δ₀ on both devices, whose generators differ."""
-    monkeypatch.setattr(smart, "start_noise", lambda like, sigma, generator: sigma * torch.sin(1000 * like))
+    monkeypatch.setattr(ascent, "start_noise", lambda like, sigma, generator: sigma * torch.sin(1000 * like))
 
 
 def gradients_on(device: torch.device, method: dict[str, Any], *, bf16: bool, model_type: str) -> dict[str, Tensor]:
     chosen = settings(dropout=0.0, attention_dropout=0.0, **method)
     model = small_model(chosen, torch.float32, model_type=model_type).to(device)
     state = PhaseState(model, Phase(NAMES, 1, 10, 10), chosen, device, bf16)
-    if state.teacher is not None:
+    if teacher_of(state.updater.objective) is not None:
         moved_teacher(state.updater.objective)
     step = small_step(chosen, torch.float32, model_type=model_type)
-    examples = tuple(
+    batches = tuple(
         replace(
             example,
             batch=example.batch.to(device),
             labels={task: labels.to(device) for task, labels in example.labels.items()},
-            smart=None if example.smart is None else example.smart.to(device),
+            smart=None if example.smart is None else example.of_term["r_s"].to(device),
             bregman=None if example.bregman is None else example.bregman.to(device),
         )
-        for example in step.examples
+        for example in step.batches
     )
-    return {name: g.cpu() for name, g in gradients_of(state, replace(step, examples=examples)).items()}
+    return {name: g.cpu() for name, g in gradients_of(state, replace(step, batches=batches)).items()}
 
 
 @pytest.mark.parametrize("model_type", ["bert", "mpnet"])

@@ -10,7 +10,7 @@ from small_model import (
     moved_teacher,
     phase_state,
     settings,
-    small_example,
+    small_batch,
     small_step,
 )
 from torch import Tensor
@@ -29,10 +29,10 @@ def plain_gradients(state: PhaseState, example: object) -> dict[str, Tensor]:
     objective = state.updater.objective
     for _, p in state.named:
         p.grad = None
-    losses = objective.losses(
+    losses = objective.loss(
         example,  # type: ignore[arg-type]
         objective.model.encoder.look_up(example.batch),  # type: ignore[attr-defined]
-        Streams(objective.settings.seed, "mood+same+near"),
+        Streams(state.updater.settings.seed, "mood+same+near"),
     )
     losses.total.backward()  # type: ignore[no-untyped-call]
     return {name: p.grad for name, p in state.named if p.grad is not None}
@@ -47,7 +47,7 @@ def test_every_gradient_is_bit_for_bit_plain_autograds(dtype: torch.dtype, pair_
     for state in (ours, theirs):
         moved_teacher(state.updater.objective)
     step = small_step(chosen, dtype)
-    found, expected = gradients_of(ours, step), plain_gradients(theirs, step.examples[0])
+    found, expected = gradients_of(ours, step), plain_gradients(theirs, step.batches[0])
     assert set(found) == set(expected)
     assert expected[TABLE].abs().sum().item() > 0
     for name in expected:
@@ -55,7 +55,7 @@ def test_every_gradient_is_bit_for_bit_plain_autograds(dtype: torch.dtype, pair_
 
 
 def test_rows_add_up_the_tokens_of_each_word() -> None:
-    batch = small_example(settings()).batch
+    batch = small_batch(settings()).batch
     gradient = torch.randn(batch.tokens, 3, dtype=torch.float64)
     rows = table_rows(gradient, batch)
     assert batch.vocabulary.shape[0] < batch.tokens
@@ -68,10 +68,10 @@ def test_norm_and_clipping_are_torchs(clip: float) -> None:
     chosen = settings(lam=1.0)
     state, reference = phase_state(chosen), phase_state(chosen)
     step = small_step(chosen)
-    plain = plain_gradients(reference, step.examples[0])
+    plain = plain_gradients(reference, step.batches[0])
     norm = torch.nn.utils.clip_grad_norm_([p for _, p in reference.named], clip if clip > 0 else float("inf"))
     updater = state.updater
-    updater._differentiate(step.examples[0], False)
+    updater.differentiate(step.batches[0])
     found = updater.gradients.norm()
     assert_close(found, norm)
     updater.gradients.finish(found, clip)
@@ -89,10 +89,10 @@ def test_a_steps_words_leave_nothing_for_the_next_step() -> None:
     assert table.grad is not None
     assert table.grad.abs().max().item() == 0.0
     touched = (found.abs().sum(dim=1) > 0).nonzero().flatten()
-    assert set(touched.tolist()) == set(first.examples[0].batch.vocabulary.tolist())
+    assert set(touched.tolist()) == set(first.batches[0].batch.vocabulary.tolist())
     again = gradients_of(state, second)[TABLE]
     touched = (again.abs().sum(dim=1) > 0).nonzero().flatten()
-    assert set(touched.tolist()) == set(second.examples[0].batch.vocabulary.tolist())
+    assert set(touched.tolist()) == set(second.batches[0].batch.vocabulary.tolist())
 
 
 @pytest.mark.parametrize("surgery", ["none", "pcgrad"])

@@ -122,7 +122,7 @@ def test_it_saves_at_each_epochs_end_and_every_n_steps() -> None:
     heard = Heard([0.5, 0.5])
     heard.run(save_every=1)
     assert [position["total"] for position, _ in heard.saves] == [1, 2, 3, 4]
-    assert heard.saves[0][0]["groups"] == ["best", "model", "optimizer", "streams", "teacher"]
+    assert heard.saves[0][0]["groups"] == ["best", "model", "optimizer", "streams"]
 
 
 def test_asked_to_stop_it_saves_after_the_step() -> None:

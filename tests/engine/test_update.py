@@ -28,19 +28,21 @@ def everything(state: PhaseState) -> dict[str, Tensor]:
     """All that an update may change, copied."""
     groups = state.tensors()
     return {
-        f"{group}.{name}": t.clone() for group in ("model", "optimizer", "teacher") for name, t in groups[group].items()
+        f"{group}.{name}": t.clone()
+        for group in ("model", "optimizer", "teacher")
+        for name, t in groups.get(group, {}).items()
     }
 
 
 def spoil(prepared: Prepared, task: str, value: float) -> Prepared:
     """Give one row of a task a label that is not finite."""
-    examples = []
-    for example in prepared.examples:
+    batches = []
+    for example in prepared.batches:
         labels = {name: tensor.clone() for name, tensor in example.labels.items()}
         if task in labels:
             labels[task][1] = value
-        examples.append(replace(example, labels=labels))
-    return replace(prepared, examples=tuple(examples))
+        batches.append(replace(example, labels=labels))
+    return replace(prepared, batches=tuple(batches))
 
 
 @pytest.mark.parametrize("surgery", ["none", "pcgrad"])
@@ -91,12 +93,12 @@ def test_noise_that_overflows_is_named_as_the_penalty() -> None:
 def by_hand(state: PhaseState, prepared: Prepared) -> dict[str, Tensor]:
     """Algorithm 1 on flat gradients of plain autograd, a pass a task."""
     objective = state.updater.objective
-    streams = Streams(objective.settings.seed, KEY)
+    streams = Streams(state.updater.settings.seed, KEY)
     shared = [p for name, p in state.named if name.startswith("encoder.")]
     flat, own = [], {}
-    for example in prepared.examples:
+    for example in prepared.batches:
         (task,) = example.batch.outputs
-        losses = objective.losses(example, objective.model.encoder.look_up(example.batch), streams)
+        losses = objective.loss(example, objective.model.encoder.look_up(example.batch), streams)
         heads = [(name, p) for name, p in state.named if name.startswith(f"heads.{task}.")]
         found = torch.autograd.grad(losses.total, [*shared, *(p for _, p in heads)])
         flat.append(torch.cat([g.flatten() for g in found[: len(shared)]]))
@@ -119,7 +121,7 @@ def test_surgery_takes_whole_task_gradients_of_the_shared_part_and_leaves_heads_
     chosen = settings(surgery="pcgrad", lam=2.0, mu=1.0, seed=seed, smart_dropout="on")
     ours, theirs = phase_state(chosen), phase_state(chosen)
     step = small_step(chosen, seed=seed)
-    assert len(step.examples) == 3
+    assert len(step.batches) == 3
     found, expected = gradients_of(ours, step), by_hand(theirs, step)
     assert set(found) == set(expected)
     for name in expected:

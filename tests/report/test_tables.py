@@ -7,6 +7,7 @@ from rich.console import Console
 
 from smartcli.data.paper import paper
 from smartcli.metrics import Score
+from smartcli.report.frames import score_frame
 from smartcli.report.tables import ScoreRow, ScoreTable, print_table
 
 TASKS = tuple(paper().table)
@@ -59,3 +60,29 @@ def test_csv_with_safe_guards_text() -> None:
     one = ScoreRow("=a", "finetune", "concat", 1.0, 0.1, 0, {}, None)
     assert table(one).to_csv(safe=True).splitlines()[1].startswith("'=a,")
     assert table(one).to_csv().splitlines()[1].startswith("=a,")
+
+
+def test_the_frame_has_numbers_with_nothing_where_there_is_none() -> None:
+    missing = ScoreRow("both", "ensemble", "ensemble of 2", None, None, None, {TASKS[0].name: None}, None)
+    frame = score_frame(table(row("ckpt1", 0.7), missing))
+    assert list(frame["checkpoint"]) == ["ckpt1", "both"]
+    assert (frame["sst_n"].dtype, frame["seed"].dtype, frame["overall"].dtype) == ("Int64", "Int64", "float64")
+    assert frame["sst_accuracy"].isna().tolist() == [False, True]
+    assert table(row("ckpt1", 0.7), missing).to_csv().splitlines() == [
+        "checkpoint,kind,method,lambda,dropout,seed,sst_accuracy,sst_n,qqp_accuracy,qqp_n,sts_pearson,sts_n,overall",
+        "ckpt1,finetune,concat simultaneous smart init,5,0.1,0,0.5,1101,0.5,1101,0.5,1101,0.7",
+        "both,ensemble,ensemble of 2,,,,,,,,,,",
+    ]
+
+
+def test_csv_keeps_every_digit_of_a_score() -> None:
+    assert table(row("a", 0.1 + 0.2)).to_csv().splitlines()[1].endswith(",0.30000000000000004")
+
+
+def test_latex_escapes_names_and_leaves_row_counts_to_the_caption() -> None:
+    text = table(row("50%_a&b", 0.7)).to_latex()
+    assert r"50\%\_a\&b" in text
+    assert "sst\\_accuracy" in text
+    assert "sst\\_n" not in text
+    assert r"\caption{dev of demo. rows: 1,101 sst, 1,101 qqp, 1,101 sts.}" in text
+    assert r"\toprule" in text

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from training import Shop
 from typer.testing import Result
@@ -108,3 +109,44 @@ def test_importing_the_package_is_light() -> None:
     script = "import sys, smartcli; print(*sorted({'torch', 'numpy', 'pandas', 'scipy'} & set(sys.modules)), 'end')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["end"]
+
+
+@pytest.mark.parametrize("task", ["sst", "sts"])
+def test_a_frame_comes_back_with_the_columns_that_predict_adds_and_its_own_index(task: str) -> None:
+    model = smartcli.load("both")
+    columns = next(entry["text"] for entry in model.info["tasks"] if entry["name"] == task)
+    texts = [pair[: len(columns)] for pair in PAIRS]
+    frame = pd.DataFrame(texts, columns=columns, index=[7, 3, 3]).assign(note=[1, 2, 3])
+    found = model.predict(task, frame)
+    given = [text[0] for text in texts] if len(columns) == 1 else texts
+    assert found["prediction"].tolist() == model.predict(task, given).tolist()
+    assert list(found.index) == [7, 3, 3]
+    assert list(frame.columns) == [*columns, "note"], "the frame that was given stays as it is"
+    if task == "sst":
+        assert found["probability"].tolist() == model.predict_proba(task, given).max(axis=1).tolist()
+    else:
+        assert "probability" not in found
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        ({"sentance": ["a"]}, 'the frame has no column "sentence"; found sentance; did you mean "sentance"'),
+        ({"sentence": ["a", None]}, '"sst", row 1: "sentence" must be text, found'),
+        ({"sentence": ["a"], "prediction": [0]}, 'has a column "prediction" already'),
+    ],
+)
+def test_a_frame_that_does_not_fit_is_the_users_mistake(frame: dict[str, list[object]], said: str) -> None:
+    with pytest.raises(smartcli.UserError, match=said):
+        smartcli.load("ckpt3").predict("sst", pd.DataFrame(frame))
+
+
+def test_results_are_the_table_of_evaluate(smart: Smart) -> None:
+    printed = pd.read_csv(io.StringIO(smart("evaluate", "ckpt2", "both", "--csv", "-").stdout))
+    found = smartcli.results("ckpt2", "both")
+    assert list(found.columns) == list(printed.columns)
+    assert found["checkpoint"].tolist() == ["ckpt2", "both"]
+    assert found["overall"].tolist() == printed["overall"].tolist()
+    assert len(smartcli.results(paper=True)) == 4 + 18
+    with pytest.raises(smartcli.UserError, match="ckpt33"):
+        smartcli.results("ckpt33")

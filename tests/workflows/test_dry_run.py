@@ -99,7 +99,7 @@ def test_time_is_the_sum_of_steps_scores_and_saves(shop: Shop, monkeypatch: pyte
     def step(self: Trainer, prepared: Any, state: PhaseState, phase: Any, *, logged: bool) -> None:
         tick(0.020 + (0.005 if logged else 0.0))
 
-    monkeypatch.setattr(Trainer, "_one_step", step)
+    monkeypatch.setattr(Trainer, "take_step", step)
     monkeypatch.setattr("smartcli.engine.forecast.time.perf_counter", lambda: clock)
     monkeypatch.setattr("smartcli.engine.forecast.predict", lambda *args: tick(0.1))
     with stop_on_signals() as stop:

@@ -135,3 +135,27 @@ def test_an_output_that_is_a_file_is_refused(home: Home, tmp_path: Path) -> None
     (tmp_path / "out").write_text("x")
     with pytest.raises(UserError, match="is a file; expected a folder"):
         report(home, [], tmp_path / "out")
+
+
+def test_the_worst_errors_are_explained_where_the_model_is_here(home: Home, tmp_path: Path) -> None:
+    from tests.explaining import make_words_data
+    from tests.hand_made import make_model
+    from tests.tiny import make_tiny_encoder
+
+    make_model(home, "a", make_words_data(home), make_tiny_encoder(tmp_path / "e"), tasks=["sts"])
+    page = report(home, ["a"], tmp_path / "out", explain=2).page.read_text(encoding="utf-8")
+    assert page.count('<article class="explained">') == 2
+    assert "sts: the worst 2 explained" in page
+    assert "Nearest training rows, among all 30 train rows of sts" in page
+    assert "<small>+0." in page or "<small>-0." in page
+
+
+def test_a_report_without_weights_says_why_nothing_is_explained(home: Home, tmp_path: Path) -> None:
+    data = make_data(home, counts=COUNTS)
+    make_checkpoint(home, "a", data, predict(data, wrong=[1], tasks=["sts"]))
+    page = report(home, ["a"], tmp_path / "out", explain=3).page.read_text(encoding="utf-8")
+    assert "nearest training rows are not all shown: " in page
+    assert "config.json" in page
+    shutil.rmtree(home.data)
+    page = report(home, ["a"], tmp_path / "out", explain=3).page.read_text(encoding="utf-8")
+    assert "Words that matter are not shown: the data set with the sentences is not on this machine." in page

@@ -6,37 +6,47 @@ from typing import Any
 
 import pytest
 import torch
-from small_model import MODES, NAMES, phase_state, settings, small_example, small_model, small_step, watch, words_of
+from small_model import (
+    MODES,
+    NAMES,
+    objective_of,
+    phase_state,
+    settings,
+    small_batch,
+    small_model,
+    small_step,
+    watch,
+    words_of,
+)
 from torch import Tensor
 from torch.testing import assert_close
 
 from smartcli.config import PerTask, Settings
-from smartcli.engine import linear_ascent, smart
 from smartcli.engine.dropout import FreshDropout, ReplayDropout
 from smartcli.engine.encoder import Layer
-from smartcli.engine.linear_ascent import (
-    LinearGradient,
+from smartcli.engine.losses import divergence
+from smartcli.engine.streams import Streams, stream
+from smartcli.engine.terms import ascent, ascent_by_derivatives
+from smartcli.engine.terms.ascent_by_derivatives import (
+    Gradient,
     direction_cosine,
     is_small,
     output_change,
     outputs_and_change,
     slope,
 )
-from smartcli.engine.losses import divergence
-from smartcli.engine.step import Objective
-from smartcli.engine.streams import Streams, stream
 
 DOUBLE = torch.float64
 
 
-def linear_gradient(chosen: Settings, model_type: str = "bert") -> LinearGradient:
+def linear_gradient(chosen: Settings, model_type: str = "bert") -> Gradient:
     """The gradient's function after a clean pass in float64, with that pass's masks."""
-    model, example = small_model(chosen, model_type=model_type), small_example(chosen, model_type=model_type)
+    model, example = small_model(chosen, model_type=model_type), small_batch(chosen, model_type=model_type)
     words = words_of(model, example)
     clean = FreshDropout(Streams(0, "p")["dropout"], record=True)
     logits = model(words, example.batch, clean)
     assert clean.masks is not None
-    return LinearGradient(model, example.batch, words, logits, ReplayDropout(clean.masks))
+    return Gradient(model, example.batch, words, logits, ReplayDropout(clean.masks))
 
 
 def noise(like: Tensor, size: float) -> Tensor:
@@ -66,7 +76,7 @@ def test_for_a_small_delta_the_gradient_is_the_exact_one(pair_mode: str, pooling
         costs = [divergence(work.model.tasks.get(t).kind, moved[t], work.logits[t].detach()).sum() for t in NAMES]
         return torch.stack(costs).sum()
 
-    found, expected = work(delta), smart.gradient_of(exact, delta)
+    found, expected = work(delta), ascent.gradient_of(exact, delta)
     assert (found - expected).norm() < 1e-4 * expected.norm()
     assert direction_cosine(found, expected, work.batch.sentence, work.batch.sentences) > 1 - 1e-8
 
@@ -108,11 +118,11 @@ def test_in_bf16_its_direction_is_the_exact_ones_and_the_log_says_so(norm: str) 
     chosen = settings(norm=norm)
     updater = phase_state(chosen, torch.float32, bf16=True).updater
     outcome = updater.run(small_step(chosen, torch.float32), probe=True, check=True)
-    assert outcome.ascent_cosine is not None
-    assert 0.97 < outcome.ascent_cosine <= 1.0
-    assert updater.run(small_step(chosen, torch.float32, number=2), probe=True).ascent_cosine is None
+    assert outcome.found["r_s"].scalars["ascent_cosine"] is not None
+    assert 0.97 < outcome.found["r_s"].scalars["ascent_cosine"] <= 1.0
+    assert updater.run(small_step(chosen, torch.float32, number=2), probe=True).found["r_s"].scalars == {}
     exact = phase_state(chosen, torch.float32).updater
-    assert exact.run(small_step(chosen, torch.float32), probe=True, check=True).ascent_cosine is None
+    assert exact.run(small_step(chosen, torch.float32), probe=True, check=True).found["r_s"].scalars == {}
 
 
 @pytest.mark.parametrize("model_type", ["bert", "roberta", "distilbert", "electra", "mpnet"])
@@ -123,8 +133,8 @@ def test_in_bf16_every_encoder_type_trains_and_climbs_the_exact_way(model_type: 
     updater = phase_state(chosen, torch.float32, bf16=True, model=model).updater
     outcome = updater.run(small_step(chosen, torch.float32, model_type=model_type), probe=True, check=True)
     assert outcome.bad is None
-    assert outcome.ascent_cosine is not None
-    assert outcome.ascent_cosine > 0.95
+    assert outcome.found["r_s"].scalars["ascent_cosine"] is not None
+    assert outcome.found["r_s"].scalars["ascent_cosine"] > 0.95
 
 
 def test_comparing_it_changes_nothing_of_the_training() -> None:
@@ -140,9 +150,9 @@ def test_comparing_it_changes_nothing_of_the_training() -> None:
 
 def test_no_parameter_gets_a_gradient_and_training_goes_on_through_the_same_graph() -> None:
     chosen = settings()
-    model, example = small_model(chosen, torch.float32), small_example(chosen, torch.float32)
+    model, example = small_model(chosen, torch.float32), small_batch(chosen, torch.float32)
     words = words_of(model, example)
-    losses = Objective(model, chosen, bf16=True).losses(example, words, Streams(0, "p"))
+    losses = objective_of(model, chosen, bf16=True).loss(example, words, Streams(0, "p"))
     assert all(p.grad is None for p in model.parameters())
     assert words.grad is None
     losses.total.backward()  # type: ignore[no-untyped-call]
@@ -153,14 +163,14 @@ def test_no_parameter_gets_a_gradient_and_training_goes_on_through_the_same_grap
 @pytest.mark.parametrize("why", ["some tasks", "frozen encoder", "fp32"])
 def test_elsewhere_the_ascent_is_exact(monkeypatch: pytest.MonkeyPatch, why: str) -> None:
     chosen = settings(lam=PerTask(0.0, (("near", 1.0),))) if why == "some tasks" else settings()
-    model, example = small_model(chosen, torch.float32), small_example(chosen, torch.float32)
+    model, example = small_model(chosen, torch.float32), small_batch(chosen, torch.float32)
     words = words_of(model, example)
     if why == "frozen encoder":
         model.encoder.requires_grad_(False)
         words = words.detach()
-    used = watch(monkeypatch, linear_ascent, "output_change")
-    exact = watch(monkeypatch, smart, "gradient_of")
-    Objective(model, chosen, bf16=why != "fp32").losses(example, words, Streams(0, "p"))
+    used = watch(monkeypatch, ascent_by_derivatives, "output_change")
+    exact = watch(monkeypatch, ascent, "gradient_of")
+    objective_of(model, chosen, bf16=why != "fp32").loss(example, words, Streams(0, "p"))
     assert (len(used), len(exact)) == (0, 1)
 
 

@@ -10,9 +10,10 @@ from small_model import (
     MODES,
     NAMES,
     TASKS,
+    objective_of,
     phase_state,
     settings,
-    small_example,
+    small_batch,
     small_model,
     small_step,
     watch,
@@ -21,13 +22,14 @@ from small_model import (
 from torch.testing import assert_close
 
 from smartcli.config import PerTask, Settings
-from smartcli.engine import smart
 from smartcli.engine.dropout import FreshDropout
 from smartcli.engine.losses import divergence, task_loss
 from smartcli.engine.model import MultiTaskModel
+from smartcli.engine.objective import StepLoss
 from smartcli.engine.optimizer import make_optimizer
-from smartcli.engine.step import Example, Losses, Objective
 from smartcli.engine.streams import Streams
+from smartcli.engine.terms import ascent
+from smartcli.engine.terms.base import TrainingBatch
 
 KEY = "+".join(NAMES)
 QUIET = {"dropout": 0.0, "attention_dropout": 0.0}
@@ -35,10 +37,10 @@ QUIET = {"dropout": 0.0, "attention_dropout": 0.0}
 
 def losses_of(
     chosen: Settings, *, dtype: torch.dtype = torch.float64, probe: bool = False, bf16: bool = False, **where: Any
-) -> tuple[Losses, Streams, MultiTaskModel, Example]:
-    model, example = small_model(chosen, dtype), small_example(chosen, dtype, **where)
+) -> tuple[StepLoss, Streams, MultiTaskModel, TrainingBatch]:
+    model, example = small_model(chosen, dtype), small_batch(chosen, dtype, **where)
     streams = Streams(0, "p")
-    losses = Objective(model, chosen, bf16=bf16).losses(example, words_of(model, example), streams, probe=probe)
+    losses = objective_of(model, chosen, bf16=bf16).loss(example, words_of(model, example), streams, probe=probe)
     return losses, streams, model, example
 
 
@@ -47,14 +49,14 @@ def losses_of(
 def test_at_delta_zero_the_outputs_are_bit_for_bit_the_clean_passs(pair_mode: str, tasks: tuple[str, ...]) -> None:
     lam = PerTask(0.0, tuple((task, 1.0) for task in tasks))
     chosen = settings(pair_mode=pair_mode, lam=lam, epsilon=0.0, **QUIET)
-    model, example = small_model(chosen, torch.float32), small_example(chosen, torch.float32)
+    model, example = small_model(chosen, torch.float32), small_batch(chosen, torch.float32)
     words = model.encoder.look_up(example.batch)
     with torch.no_grad():
         clean, again = model(words, example.batch), model(words + torch.zeros_like(words), example.batch)
         assert all(torch.equal(clean[task], again[task]) for task in NAMES)
     if tasks == NAMES:
         losses = losses_of(chosen, dtype=torch.float32)[0]
-        assert all(value.item() == 0.0 for value in losses.r_s.values())
+        assert all(value.item() == 0.0 for value in losses.found["r_s"].values.values())
 
 
 @pytest.mark.parametrize("pair_mode", MODES)
@@ -62,16 +64,16 @@ def test_at_delta_zero_the_outputs_are_bit_for_bit_the_clean_passs(pair_mode: st
 def test_with_the_same_masks_delta_zero_costs_exactly_nothing(pair_mode: str, rate: float) -> None:
     chosen = settings(pair_mode=pair_mode, smart_dropout="same", epsilon=0.0, dropout=rate, attention_dropout=rate)
     losses = losses_of(chosen, dtype=torch.float32)[0]
-    assert [losses.r_s[task].item() for task in NAMES] == [0.0, 0.0, 0.0]
+    assert [losses.found["r_s"].values[task].item() for task in NAMES] == [0.0, 0.0, 0.0]
 
 
 def test_dropout_in_the_penaltys_pass_is_fresh_the_same_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    deltas = watch(monkeypatch, smart, "find_perturbation")
+    deltas = watch(monkeypatch, ascent, "find_perturbation")
     found = {}
     for mode in ("on", "off", "same"):
         chosen = settings(smart_dropout=mode, dropout=0.3)
         losses, _, model, example = losses_of(chosen)
-        found[mode] = losses.r_s
+        found[mode] = losses.found["r_s"].values
         words, batch = model.encoder.look_up(example.batch).detach(), example.batch
         clean_masks = FreshDropout(Streams(0, "p")["dropout"], record=True)
         clean = model(words, batch, clean_masks)
@@ -83,7 +85,7 @@ def test_dropout_in_the_penaltys_pass_is_fresh_the_same_or_none(monkeypatch: pyt
         moved = model(*arguments)
         for task in NAMES:
             expected = divergence(TASKS.get(task).kind, moved[task], clean[task]).mean()
-            assert_close(losses.r_s[task], expected, rtol=1e-9, atol=1e-15)
+            assert_close(losses.found["r_s"].values[task], expected, rtol=1e-9, atol=1e-15)
     assert torch.equal(deltas[0], deltas[1])
     assert torch.equal(deltas[0], deltas[2])
     assert all(found["on"][task] > 1e3 * found["same"][task] for task in NAMES)
@@ -99,10 +101,10 @@ def test_a_task_with_lambda_zero_is_left_out_of_both_adversarial_passes(monkeypa
 
     monkeypatch.setattr(MultiTaskModel, "forward", watched)
     losses, _, _, example = losses_of(settings(lam=PerTask(0.0, (("near", 1.0),))))
-    assert example.smart is not None
-    assert seen == [example.batch.tokens, example.smart.batch.tokens, example.smart.batch.tokens]
+    assert "r_s" in example.of_term
+    assert seen == [example.batch.tokens, example.of_term["r_s"].batch.tokens, example.of_term["r_s"].batch.tokens]
     assert seen[1] < seen[0]
-    assert set(losses.r_s) == {"near"}
+    assert set(losses.found["r_s"].values) == {"near"}
 
 
 @pytest.mark.parametrize(
@@ -129,8 +131,8 @@ def test_the_number_of_encoder_passes(
     chosen = settings(**changes)
     objective = phase_state(chosen, torch.float32, bf16=bf16).updater.objective
     outputs = watch(monkeypatch, MultiTaskModel, "forward")
-    example = small_example(chosen, torch.float32)
-    objective.losses(example, words_of(objective.model, example), Streams(0, "p"), probe=probe)
+    example = small_batch(chosen, torch.float32)
+    objective.loss(example, words_of(objective.model, example), Streams(0, "p"), probe=probe)
     assert len(outputs) == passes
 
 
@@ -146,7 +148,7 @@ def test_without_lambda_and_mu_training_is_bit_for_bit_a_plain_loop(dtype: torch
     for number in (1, 2, 3):
         step = small_step(chosen, dtype, number=number, seed=number)
         state.updater.run(step, probe=True)
-        (example,) = step.examples
+        (example,) = step.batches
         logits = model(model.encoder.words(example.batch.ids), example.batch, FreshDropout(generator))
         costs = [TASKS.get(t).weight * task_loss(TASKS.get(t).kind, logits[t], example.labels[t]) for t in NAMES]
         optimizer.zero_grad()
@@ -166,7 +168,9 @@ def test_penalties_draw_nothing_from_the_streams_of_plain_training() -> None:
     some = losses_of(settings(lam=PerTask(0.0, (("near", 1.0),))))
     assert torch.equal(plain["dropout"], some[1].state()["dropout"])
     for task in NAMES:
-        assert torch.equal(some[0].loss[task], losses_of(settings(lam=0.0))[0].loss[task])
+        assert torch.equal(
+            some[0].found["loss"].values[task], losses_of(settings(lam=0.0))[0].found["loss"].values[task]
+        )
 
 
 def test_measuring_r_at_delta_zero_changes_no_weight() -> None:
@@ -174,11 +178,11 @@ def test_measuring_r_at_delta_zero_changes_no_weight() -> None:
     quiet, probed = phase_state(chosen), phase_state(chosen)
     for number in (1, 2):
         step = small_step(chosen, number=number)
-        assert quiet.updater.run(step, probe=False).r_s_zero == {}
+        assert quiet.updater.run(step, probe=False).found["r_s"].logged == {}
         outcome = probed.updater.run(step, probe=True)
         # At ε = 1e-5 with fresh masks R is dropout's alone.
         for task in NAMES:
-            assert outcome.r_s_zero[task] > 1e-3
+            assert outcome.found["r_s"].logged["r_s_zero"][task] > 1e-3
     for (name, a), (_, b) in zip(quiet.named, probed.named, strict=True):
         assert torch.equal(a, b), name
 
@@ -186,10 +190,10 @@ def test_measuring_r_at_delta_zero_changes_no_weight() -> None:
 @pytest.mark.parametrize("variant", ["paper", "mtdnn"])
 def test_r_is_a_mean_over_examples_and_no_sum(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # The same noise for equal sentences makes four equal examples, in R and in the ascent.
-    monkeypatch.setattr(smart, "start_noise", lambda like, sigma, generator: sigma * torch.sin(1000 * like))
+    monkeypatch.setattr(ascent, "start_noise", lambda like, sigma, generator: sigma * torch.sin(1000 * like))
     chosen = settings(smart_variant=variant, sigma=1e-3, step_size=0.05, epsilon=0.05, **QUIET)
     once = losses_of(chosen, rows={task: [0] for task in NAMES})[0]
     four = losses_of(chosen, rows={task: [0, 0, 0, 0] for task in NAMES})[0]
     for task in NAMES:
-        assert once.r_s[task].item() > 1e-6
-        assert_close(four.r_s[task], once.r_s[task], rtol=1e-8, atol=1e-12)
+        assert once.found["r_s"].values[task].item() > 1e-6
+        assert_close(four.found["r_s"].values[task], once.found["r_s"].values[task], rtol=1e-8, atol=1e-12)

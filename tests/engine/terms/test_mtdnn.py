@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from smartcli.engine import mtdnn
 from smartcli.engine.losses import symmetric_kl
-from smartcli.engine.mtdnn import find_perturbation, inner_divergence, normalise, outer_divergence
+from smartcli.engine.terms import mtdnn
+from smartcli.engine.terms.mtdnn import find_perturbation, inner_divergence, normalise, outer_divergence
 
 DOUBLE = torch.float64
 
@@ -99,8 +99,8 @@ def test_the_perturbation_has_size_one_a_token(monkeypatch: pytest.MonkeyPatch) 
     largest = deltas[0].abs().amax(dim=1)
     assert bool((largest > 0.5).all())
     assert bool((largest < 1.0).all())
-    assert all(outcome.r_s[task] > 10 * 1e-5 for task in NAMES)
-    assert not outcome.skipped_penalty
+    assert all(outcome.found["r_s"].values[task] > 10 * 1e-5 for task in NAMES)
+    assert not outcome.skipped
 
 
 @pytest.mark.parametrize("surgery", ["none", "pcgrad"])
@@ -111,8 +111,8 @@ def test_a_step_whose_ascent_is_not_finite_goes_without_the_penalty(surgery: str
     with_penalty, without = phase_state(chosen, torch.float32), phase_state(plain, torch.float32)
     outcome = with_penalty.updater.run(small_step(chosen, torch.float32), probe=True)
     without.updater.run(small_step(plain, torch.float32), probe=False)
-    assert outcome.skipped_penalty
+    assert outcome.skipped
     assert outcome.bad is None
-    assert outcome.r_s == {}
+    assert outcome.found["r_s"].values == {}
     for (name, a), (_, b) in zip(with_penalty.named, without.named, strict=True):
         assert torch.equal(a, b), name

@@ -12,8 +12,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from smartcli.engine.smart import Ball, ascend, find_perturbation, gradient_of, project, sentence_norm, start_noise
 from smartcli.engine.streams import stream
+from smartcli.engine.terms.ascent import (
+    Ball,
+    ascend,
+    find_perturbation,
+    gradient_of,
+    project,
+    sentence_norm,
+    start_noise,
+)
 
 DOUBLE = torch.float64
 SENTENCE = torch.tensor([0, 0, 1])

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smartcli.engine.losses import check_shapes
-from smartcli.engine.smart import gradient_of, sentence_norm
+from smartcli.engine.terms.ascent import gradient_of, sentence_norm
 from smartcli.tasks import Kind
 
 TINY = 1e-6

@@ -19,7 +19,7 @@ from smartcli.engine.dropout import Dropout
 from smartcli.engine.losses import divergence, mean
 from smartcli.engine.model import MultiTaskModel
 from smartcli.engine.packing import PackedBatch
-from smartcli.engine.smart import gradient_of, sentence_norm
+from smartcli.engine.terms.ascent import gradient_of, sentence_norm
 from smartcli.tasks import Kind
 
 LARGEST = 1e-3
@@ -63,7 +63,7 @@ def slope(kind: Kind, clean: Tensor, change: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class LinearGradient:
+class Gradient:
     """∇_δ Σ ℓ_s over a batch, as a function of δ (T, E); goes back through the clean pass's own graph."""
 
     model: MultiTaskModel

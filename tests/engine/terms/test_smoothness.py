@@ -8,11 +8,13 @@ from small_model import (
     MODES,
     NAMES,
     moved_teacher,
+    objective_of,
     phase_state,
     settings,
-    small_example,
+    small_batch,
     small_model,
     small_step,
+    teacher_of,
     watch,
     words_of,
 )
@@ -20,21 +22,22 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from smartcli.config import PerTask, Settings
-from smartcli.engine import mtdnn, smart
 from smartcli.engine.dropout import FreshDropout
 from smartcli.engine.losses import divergence
 from smartcli.engine.model import MultiTaskModel
-from smartcli.engine.smart import Ball, sentence_norm
-from smartcli.engine.step import Example, Objective
+from smartcli.engine.objective import Objective
 from smartcli.engine.streams import Streams
+from smartcli.engine.terms import ascent, mtdnn
+from smartcli.engine.terms.ascent import Ball, sentence_norm
+from smartcli.engine.terms.base import TrainingBatch
 
 DOUBLE = torch.float64
 
 
-def run(chosen: Settings, example: Example, model: MultiTaskModel | None = None) -> Objective:
+def run(chosen: Settings, example: TrainingBatch, model: MultiTaskModel | None = None) -> Objective:
     """One step's losses, for the watched ascent inside."""
-    objective = Objective(model or small_model(chosen), chosen)
-    objective.losses(example, words_of(objective.model, example), Streams(0, "p"))
+    objective = objective_of(model or small_model(chosen), chosen)
+    objective.loss(example, words_of(objective.model, example), Streams(0, "p"))
     return objective
 
 
@@ -44,8 +47,8 @@ def test_every_sentence_ends_inside_the_radius(
     monkeypatch: pytest.MonkeyPatch, norm: str, epsilon: float, step: float, steps: int
 ) -> None:
     chosen = settings(epsilon=epsilon, step_size=step, ascent_steps=steps, norm=norm)
-    example = small_example(chosen)
-    deltas = watch(monkeypatch, smart, "find_perturbation")
+    example = small_batch(chosen)
+    deltas = watch(monkeypatch, ascent, "find_perturbation")
     run(chosen, example)
     size = sentence_norm(deltas[0], example.batch.sentence, example.batch.sentences, norm)
     assert bool((size <= epsilon * (1 + 1e-12)).all())
@@ -59,16 +62,16 @@ def test_a_sentence_has_the_same_perturbation_alone_and_packed(
 ) -> None:
     chosen = settings(pair_mode=pair_mode, norm=norm, dropout=0.0, attention_dropout=0.0, epsilon=1e-3, ascent_steps=2)
     # Noise as a function of the word vector is the same for a sentence wherever it stands.
-    monkeypatch.setattr(smart, "start_noise", lambda like, sigma, generator: sigma * torch.sin(1000 * like))
-    deltas = watch(monkeypatch, smart, "find_perturbation")
+    monkeypatch.setattr(ascent, "start_noise", lambda like, sigma, generator: sigma * torch.sin(1000 * like))
+    deltas = watch(monkeypatch, ascent, "find_perturbation")
     model = small_model(chosen)
-    together = small_example(chosen)
+    together = small_batch(chosen)
     run(chosen, together, model)
     packed = deltas.pop()
     assert len(together.batch.groups) > 1 or together.batch.lengths.unique().numel() > 1
     for task in NAMES:
         for row in range(2):
-            alone = small_example(chosen, rows={task: [row]})
+            alone = small_batch(chosen, rows={task: [row]})
             run(chosen, alone, model)
             delta = deltas.pop()
             sides = zip(together.batch.outputs[task], alone.batch.outputs[task], strict=True)
@@ -77,7 +80,9 @@ def test_a_sentence_has_the_same_perturbation_alone_and_packed(
                 assert_close(mine, delta[alone.batch.sentence == there], rtol=1e-8, atol=1e-14)
 
 
-def by_hand(model: MultiTaskModel, example: Example, chosen: Settings, start: Tensor, tasks: tuple[str, ...]) -> Tensor:
+def by_hand(
+    model: MultiTaskModel, example: TrainingBatch, chosen: Settings, start: Tensor, tasks: tuple[str, ...]
+) -> Tensor:
     """δ from whole-batch passes that draw the clean pass's masks afresh from the same seed."""
     words = model.encoder.look_up(example.batch).detach()
 
@@ -115,13 +120,13 @@ def test_the_ascent_uses_the_clean_passs_masks(
         sigma=1e-2,
         step_size=0.1,
     )
-    model, example = small_model(chosen), small_example(chosen)
-    assert example.smart is not None
-    starts, deltas = watch(monkeypatch, smart, "start_noise"), watch(monkeypatch, smart, "find_perturbation")
+    model, example = small_model(chosen), small_batch(chosen)
+    assert "r_s" in example.of_term
+    starts, deltas = watch(monkeypatch, ascent, "start_noise"), watch(monkeypatch, ascent, "find_perturbation")
     run(chosen, example, model)
     whole = torch.zeros(example.batch.tokens, starts[0].shape[1], dtype=DOUBLE)
-    whole[example.smart.tokens] = starts[0]
-    expected = by_hand(model, example, chosen, whole, tasks)[example.smart.tokens]
+    whole[example.of_term["r_s"].tokens] = starts[0]
+    expected = by_hand(model, example, chosen, whole, tasks)[example.of_term["r_s"].tokens]
     assert_close(deltas[0], expected, rtol=1e-9, atol=1e-12)
     assert (expected - starts[0]).abs().max().item() > 0.05
 
@@ -135,8 +140,8 @@ def test_the_ascent_beats_random_perturbations_of_the_same_norm_on_every_task(
     chosen = settings(
         norm=norm, ascent_steps=steps, pair_mode=pair_mode, dropout=0.0, attention_dropout=0.0, smart_dropout="off"
     )
-    model, example = small_model(chosen), small_example(chosen, rows={task: range(8) for task in NAMES})
-    deltas = watch(monkeypatch, smart, "find_perturbation")
+    model, example = small_model(chosen), small_batch(chosen, rows={task: range(8) for task in NAMES})
+    deltas = watch(monkeypatch, ascent, "find_perturbation")
     run(chosen, example, model)
     batch, words = example.batch, model.encoder.look_up(example.batch).detach()
     generator = torch.Generator().manual_seed(1)
@@ -164,12 +169,12 @@ def test_the_ascent_leaves_no_parameter_gradient(variant: str) -> None:
     moved_teacher(objective)
     for p in objective.model.parameters():
         p.grad = None
-    example = small_example(chosen)
-    losses = objective.losses(example, words_of(objective.model, example), Streams(0, "p"), probe=True)
-    assert set(losses.r_s) == set(NAMES)
+    example = small_batch(chosen)
+    losses = objective.loss(example, words_of(objective.model, example), Streams(0, "p"), probe=True)
+    assert set(losses.found["r_s"].values) == set(NAMES)
     assert all(p.grad is None for p in objective.model.parameters())
-    assert objective.teacher is not None
-    assert all(p.grad is None and not p.requires_grad for p in objective.teacher.module.parameters())
+    assert teacher_of(objective) is not None
+    assert all(p.grad is None and not p.requires_grad for p in teacher_of(objective).module.parameters())
 
 
 def test_saturated_rows_have_no_gradient_and_a_batch_with_them_trains_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,18 +184,18 @@ def test_saturated_rows_have_no_gradient_and_a_batch_with_them_trains_on(monkeyp
     assert linear is not None
     linear.bias.data[2] = 1e4
     step = small_step(chosen, torch.float32)
-    batch = step.examples[0].batch
-    starts, deltas = watch(monkeypatch, smart, "start_noise"), watch(monkeypatch, smart, "find_perturbation")
+    batch = step.batches[0].batch
+    starts, deltas = watch(monkeypatch, ascent, "start_noise"), watch(monkeypatch, ascent, "find_perturbation")
     before = {name: p.detach().clone() for name, p in state.named}
     outcome = state.updater.run(step, probe=True)
     ball = Ball.of(chosen)
     saturated = torch.isin(batch.sentence, batch.outputs["mood"][0])
-    kept = smart.project(starts[0], batch.sentence, batch.sentences, ball)
+    kept = ascent.project(starts[0], batch.sentence, batch.sentences, ball)
     assert torch.equal(deltas[0][saturated], kept[saturated])
     assert not torch.equal(deltas[0][~saturated], kept[~saturated])
     assert bool(torch.isfinite(deltas[0]).all())
     assert outcome.bad is None
-    assert outcome.r_s["mood"] == 0.0
+    assert outcome.found["r_s"].values["mood"] == 0.0
     after = dict(state.named)
     assert all(bool(torch.isfinite(p).all()) for p in after.values())
     changed = [name for name, p in after.items() if not torch.equal(before[name], p)]
@@ -199,16 +204,16 @@ def test_saturated_rows_have_no_gradient_and_a_batch_with_them_trains_on(monkeyp
 
 def test_bf16_ascends_in_fp32_with_like_against_like(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = settings(dropout=0.3, attention_dropout=0.3)
-    example = small_example(chosen, torch.float32)
-    for variant, module in (("paper", smart), ("mtdnn", mtdnn)):
+    example = small_batch(chosen, torch.float32)
+    for variant, module in (("paper", ascent), ("mtdnn", mtdnn)):
         deltas = watch(monkeypatch, module, "find_perturbation")
         logits = []
         for bf16 in (False, True):
             # At this radius the paper's variant is not ascended by derivatives.
             large = settings(smart_variant=variant, epsilon=0.01, ascent_steps=2)
-            objective = Objective(small_model(chosen, torch.float32), large, bf16=bf16)
-            losses = objective.losses(example, words_of(objective.model, example), Streams(0, "p"))
-            logits.append(losses.loss["near"].item())
+            objective = objective_of(small_model(chosen, torch.float32), large, bf16=bf16)
+            losses = objective.loss(example, words_of(objective.model, example), Streams(0, "p"))
+            logits.append(losses.found["loss"].values["near"].item())
         assert logits[0] != logits[1], "the bf16 pass must round"
         assert deltas[1].dtype == torch.float32
         assert torch.equal(deltas[0], deltas[1])

@@ -1,0 +1,133 @@
+"""A term of the loss: what it is given, what it returns, and what it keeps between steps.
+
+The total is Σ over terms of Σ over tasks of weight · value. Axes: T tokens, E embedding size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from smartcli.config import Settings
+from smartcli.engine.dropout import FreshDropout
+from smartcli.engine.model import MultiTaskModel
+from smartcli.engine.packing import PackedBatch, SubBatch
+from smartcli.engine.streams import Streams
+from smartcli.tasks import Kind
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """One packed batch, the labels (n,) of each task, and the sub-batch of each term that has some tasks only."""
+
+    batch: PackedBatch
+    labels: Mapping[str, Tensor]
+    of_term: Mapping[str, SubBatch]
+    """By term: the sub-batch of its tasks. A term without tasks here is absent."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a term wants from the clean pass, beside the outputs."""
+
+    direction: Tensor
+    """(T', E) over the tokens of the term's sub-batch."""
+    derivative: bool = False
+    """Whether f's derivative along `direction` is found in the same pass; the sub-batch is the batch then."""
+
+
+@dataclass(frozen=True)
+class CleanPass:
+    """f(x) of a step, computed once for all terms."""
+
+    given: TrainingBatch
+    words: Tensor
+    """(T, E) the looked-up word vectors; they require a gradient unless the encoder's table is frozen."""
+    logits: Mapping[str, Tensor]
+    dropout: FreshDropout
+    """What drew the pass's masks; they are recorded where a term asked for it."""
+    requests: Mapping[str, Request]
+    changes: Mapping[str, Mapping[str, Tensor]]
+    """By term that asked for a derivative: J(x)·direction for each task."""
+
+
+@dataclass
+class Measured:
+    """What a term found in a step."""
+
+    values: dict[str, Tensor] = field(default_factory=dict)
+    """By task, before weights: scalars that are differentiated."""
+    logged: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    """Further scalars by task, under the name that they have in the log; without gradient."""
+    scalars: dict[str, Tensor] = field(default_factory=dict)
+    """Further scalars of the step by name, without gradient."""
+    skipped: bool = False
+    """Whether the term had to be left out of this step."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What terms are made from: a phase's model, settings, tasks and precision."""
+
+    model: MultiTaskModel
+    settings: Settings
+    tasks: Sequence[str]
+    bf16: bool = False
+
+
+class Term:
+    """A term of the loss. A subclass says its `name`, its weights and its values; the rest has defaults.
+
+    A batch knows what it is part of (`PackedBatch.mean`, `by_token`, `any`), so that a term need not know how many
+    processes train.
+    """
+
+    name: str
+    """Its key in the log."""
+    replays = False
+    """Whether it needs the clean pass's masks again."""
+
+    def __init__(self, context: Context) -> None:
+        self.model = context.model
+
+    @classmethod
+    def active(cls, settings: Settings, tasks: Sequence[str]) -> tuple[str, ...]:
+        """Return those of `tasks` that the term is on for; with none it is not made."""
+        raise NotImplementedError
+
+    def weight(self, task: str) -> float:
+        """Return what the value of `task` is multiplied by in the total, without the task's own weight."""
+        return 1.0
+
+    def request(self, given: TrainingBatch, words: Tensor, streams: Streams) -> Request | None:
+        """Return what the clean pass shall compute for this term."""
+        return None
+
+    def measure(self, clean: CleanPass, streams: Streams, *, probe: bool, check: bool) -> Measured:
+        """Return the term's values in a step; with `probe` and `check` also what only logged steps show.
+
+        Draws come from a generator of the term's own, `streams[name]`.
+        """
+        raise NotImplementedError
+
+    def follow(self, number: int, steps: int) -> None:
+        """Take that update `number` (from 1) of `steps` was made."""
+
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """Return what resuming needs beside generators: tensors by name, by the file that keeps them."""
+        return {}
+
+    def restore(self, files: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Take what `state` returned in an earlier process; files of other terms are among them."""
+
+    def kind(self, task: str) -> Kind:
+        """Return the kind of a task."""
+        return self.model.tasks.get(task).kind
+
+
+def without_autocast(words: Tensor) -> torch.autocast:
+    """Return a context in which what would run in bf16 runs in fp32."""
+    return torch.autocast(words.device.type, enabled=False)

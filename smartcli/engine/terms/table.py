@@ -1,0 +1,24 @@
+"""Which terms a loss may have, in the order in which they are summed and logged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from smartcli.config import Settings
+from smartcli.engine.terms.base import Context, Term
+from smartcli.engine.terms.bregman import Bregman
+from smartcli.engine.terms.smoothness import Smoothness
+from smartcli.engine.terms.task_loss import TaskLoss
+
+TERMS: list[type[Term]] = [TaskLoss, Smoothness, Bregman]
+
+
+def active_tasks(settings: Settings, tasks: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return by name the terms that are on, each with its tasks among `tasks`."""
+    found = {term.name: term.active(settings, tasks) for term in TERMS}
+    return {name: own for name, own in found.items() if own}
+
+
+def make_terms(context: Context) -> tuple[Term, ...]:
+    """Return the terms of a phase."""
+    return tuple(term(context) for term in TERMS if term.active(context.settings, context.tasks))

@@ -1,0 +1,28 @@
+"""Each task's own loss: cross entropy, binary cross entropy, or squared error (losses.task_loss)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from smartcli.config import Settings
+from smartcli.engine.losses import task_loss
+from smartcli.engine.streams import Streams
+from smartcli.engine.terms.base import CleanPass, Measured, Term
+
+
+class TaskLoss(Term):
+    """ℓ: the loss against the labels, for every task."""
+
+    name = "loss"
+
+    @classmethod
+    def active(cls, settings: Settings, tasks: Sequence[str]) -> tuple[str, ...]:
+        return tuple(tasks)
+
+    def measure(self, clean: CleanPass, streams: Streams, *, probe: bool, check: bool) -> Measured:
+        given = clean.given
+        values = {
+            task: task_loss(self.kind(task), clean.logits[task], given.labels[task], given.batch.count(task))
+            for task in given.batch.outputs
+        }
+        return Measured(values)
