@@ -50,6 +50,10 @@ COMMANDS: tuple[Entry, ...] = (
 )
 
 
+PREDICTING = frozenset({"ensemble", "evaluate", "explain", "predict", "reproduce", "report"})
+"""Commands that may run a model; a training sees to its memory itself, when it chooses its device."""
+
+
 def _version(value: bool) -> None:
     if value:
         typer.echo(f"smartcli {__version__}")
@@ -79,6 +83,11 @@ def start(
     if ctx.invoked_subcommand not in ranks.TRAININGS:
         ranks.refuse(f"smart {ctx.invoked_subcommand}" if ctx.invoked_subcommand else "smart")
     ctx.obj = make_state(find_home(home), quiet=quiet, debug=debug)
+    if ctx.invoked_subcommand in PREDICTING:
+        # Here, not where a model is loaded: in a program that loads one through the Python API, malloc is not ours.
+        from smartcli.engine.allocator import keep_freed_memory
+
+        keep_freed_memory()
     if ctx.invoked_subcommand is None:
         from smartcli.cli.welcome import welcome
 

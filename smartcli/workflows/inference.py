@@ -41,12 +41,10 @@ class LoadedModel:
         for file in ("config.json", "model.safetensors", "tokenizer.json"):
             checkpoint.path(file)
         # Only now: torch takes seconds to load, and a checkpoint without weights needs none of it.
-        from smartcli.engine.allocator import keep_freed_memory
         from smartcli.engine.build import build_model, load_heads
         from smartcli.engine.device import choose_device
         from smartcli.engine.predict import Reader
 
-        keep_freed_memory()
         settings = Settings.from_json(checkpoint.meta["settings"])
         self.home, self.checkpoint = home, checkpoint
         self.tasks = checkpoint.heads

@@ -105,6 +105,38 @@ def test_a_damaged_file_is_named_at_loading(shop: Shop, tmp_path: Path, monkeypa
         smartcli.load("ckpt3")
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc is told how to keep memory")
+def test_loading_leaves_the_callers_malloc_as_it_was(shop: Shop) -> None:
+    script = """
+import ctypes, sys
+import smartcli
+
+class Mallinfo(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int) for name in ("arena", "ordblks", "smblks", "hblks", *"abcdef")]
+
+libc = ctypes.CDLL(None)
+libc.mallinfo.restype = Mallinfo
+libc.malloc.restype = ctypes.c_void_p
+if sys.argv[1] == "api":
+    smartcli.load("ckpt3").predict("sst", ["a good film"])
+else:
+    from smartcli.cli.app import run
+    try:
+        run(["evaluate", "ckpt3"])
+    except SystemExit:
+        pass
+before = libc.mallinfo().hblks
+libc.malloc(ctypes.c_size_t(200_000_000))
+print(libc.mallinfo().hblks - before)
+"""
+    blocks = {
+        how: subprocess.run([sys.executable, "-c", script, how], capture_output=True, text=True, check=True).stdout[-2:]
+        for how in ("api", "command")
+    }
+    # A large block is mapped of its own by default, and part of the heap once freed memory is kept.
+    assert blocks == {"api": "1\n", "command": "0\n"}
+
+
 def test_importing_the_package_is_light() -> None:
     script = "import sys, smartcli; print(*sorted({'torch', 'numpy', 'pandas', 'scipy'} & set(sys.modules)), 'end')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
