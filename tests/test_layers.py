@@ -88,6 +88,63 @@ def test_an_upward_import_is_seen_even_inside_a_function() -> None:
     assert upward(ROOT / "workflows" / "train.py", source) == []
 
 
+def module_name(file: Path) -> str:
+    parts = ("smartcli", *file.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def run_time_imports(tree: ast.AST) -> Iterator[str]:
+    """As `imported`, without those under TYPE_CHECKING, which no process runs."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from imported(ast.Module([node], []))
+        else:
+            yield from run_time_imports(node)
+
+
+def circles(sources: dict[str, str]) -> list[list[str]]:
+    """Groups of modules of which each imports every other one, over others or not; of names and sources.
+
+    The package itself does not count: Python runs it before any module of it, and its functions load the API.
+    """
+    names = {
+        name: set(run_time_imports(ast.parse(source))) & set(sources) - {name, "smartcli"}
+        for name, source in sources.items()
+    }
+
+    def reached(start: str) -> set[str]:
+        found: set[str] = set()
+        waiting = [start]
+        while waiting:
+            new = names[waiting.pop()] - found
+            found |= new
+            waiting += new
+        return found
+
+    reach = {name: reached(name) for name in names}
+    groups = {tuple(sorted(other for other in reach[name] if name in reach[other])) for name in names}
+    return sorted([*group] for group in groups if group)
+
+
+def test_no_modules_import_each_other_not_even_inside_functions() -> None:
+    assert circles({module_name(file): file.read_text(encoding="utf-8") for file in FILES}) == []
+
+
+def test_a_circle_of_imports_is_seen_over_other_modules_and_not_under_type_checking() -> None:
+    sources = {
+        "p": "",
+        "p.a": "from p import b",
+        "p.b": "def f():\n    import p.c",
+        "p.c": "if True:\n    from p.a import x",
+        "p.d": "from p.a import x",
+        "p.e": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p.f import x",
+        "p.f": "from p.e import x",
+    }
+    assert circles(sources) == [["p.a", "p.b", "p.c"]]
+
+
 def test_only_the_papers_modules_name_the_papers_tasks() -> None:
     named = {
         file.relative_to(ROOT).as_posix()

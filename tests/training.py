@@ -22,7 +22,8 @@ from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.checkpoints import Registry
 from smartcli.tasks import TaskTable
 from smartcli.workflows.settings import Resolved, resolve
-from smartcli.workflows.train import TrainOutcome, train
+from smartcli.workflows.train import train
+from smartcli.workflows.training import TrainOutcome
 from tests.tiny import WORDS, make_tiny_encoder
 
 TASKS = paper().table

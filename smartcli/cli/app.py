@@ -7,9 +7,10 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 import typer
+from typer.core import TyperGroup
 
 from smartcli import __version__, ranks
 from smartcli.cli.group import FriendlyGroup
@@ -94,6 +95,13 @@ def start(
         welcome(ctx)
 
 
+class SmartGroup(FriendlyGroup):
+    """The group of all commands, which knows how to build those that the command line left out."""
+
+    def complete(self) -> TyperGroup:
+        return command_tree()
+
+
 def _named_only(found: Any) -> Any:
     """Return a stand-in with the help of a command or sub-application and none of its parameters."""
     if isinstance(found, typer.Typer):
@@ -110,7 +118,7 @@ def build_app(whole: Callable[[str], bool] = lambda name: True) -> typer.Typer:
     """Return the application with every command of `COMMANDS`; those that `whole` refuses have their help alone."""
     app = typer.Typer(
         name="smart",
-        cls=FriendlyGroup,
+        cls=SmartGroup,
         callback=start,
         invoke_without_command=True,
         pretty_exceptions_enable=False,
@@ -127,11 +135,11 @@ def build_app(whole: Callable[[str], bool] = lambda name: True) -> typer.Typer:
     return app
 
 
-def command_tree(whole: Callable[[str], bool] = lambda name: True) -> Any:
+def command_tree(whole: Callable[[str], bool] = lambda name: True) -> TyperGroup:
     """Return the application as the command object that parses, with its help texts in their final form."""
     group = typer.main.get_command(build_app(whole))
     tidy_help(group)
-    return group
+    return cast(TyperGroup, group)
 
 
 def run(arguments: list[str] | None = None) -> None:

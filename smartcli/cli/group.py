@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
@@ -53,7 +53,7 @@ class FriendlyGroup(TyperGroup):
             except KeyboardInterrupt:
                 code = _say("stopped by Ctrl-C", 130)
             except TyperException as error:
-                code = _say_usage(error)
+                code = _say_usage(error, self.complete)
             except SaidElsewhere as error:
                 code = error.exit_code
             except SmartCliError as error:
@@ -73,6 +73,10 @@ class FriendlyGroup(TyperGroup):
                 code = _say(_unexpected(error), 1)
         sys.exit(code if isinstance(code, int) else 0)
 
+    def complete(self) -> TyperGroup:
+        """Return the group with all below it; this one may have been built with what the command line names alone."""
+        return self
+
 
 def _console() -> Console:
     return Console(stderr=True)
@@ -91,7 +95,7 @@ def _say(message: str, code: int) -> int:
     return code
 
 
-def _say_usage(error: TyperException) -> int:
+def _say_usage(error: TyperException, complete: Callable[[], TyperGroup]) -> int:
     """Print what is wrong with the command line, the near option if any, and where the help is."""
     if ranks.rank() > 0:
         # All processes of a training have the same command line.
@@ -104,7 +108,7 @@ def _say_usage(error: TyperException) -> int:
     message = error.format_message().rstrip(".")
     if type(error).__name__ == "NoSuchOption":
         message = _no_such_option(command, str(getattr(error, "option_name", "")), error, context)
-    elif command == "smart" and (found := _NO_COMMAND.match(message)) and (near := _below(found[1])):
+    elif command == "smart" and (found := _NO_COMMAND.match(message)) and (near := _below(found[1], complete())):
         message = f"smart has no command {found[1]}; did you mean {near}?"
     joint = "" if message.endswith("?") else "."
     return _say(f"error: {message}{joint} See {command} --help", error.exit_code)
@@ -119,11 +123,9 @@ def _no_such_option(command: str, option: str, error: TyperException, context: A
     return f"{command} has no option {option}" + (f'; did you mean "{near[0]}"?' if near else "")
 
 
-def _below(name: str) -> str:
+def _below(name: str, app: TyperGroup) -> str:
     """Return the commands that have `name` one level down, as one says alternatives; empty where none has."""
-    from smartcli.cli.app import command_tree
-
-    groups = command_tree().commands.items()
+    groups = app.commands.items()
     found = [f'"smart {group} {name}"' for group, command in groups if name in getattr(command, "commands", {})]
     return " or ".join(part for part in (", ".join(found[:-1]), *found[-1:]) if part)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from smartcli.data.safe_csv import guard
@@ -20,8 +21,6 @@ def score_frame(table: ScoreTable) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from smartcli.report.tables import lambda_text
-
     columns: dict[str, pd.Series] = {
         "checkpoint": pd.Series([row.checkpoint for row in table.rows], dtype="str"),
         "kind": pd.Series([row.kind for row in table.rows], dtype="str"),
@@ -36,6 +35,15 @@ def score_frame(table: ScoreTable) -> pd.DataFrame:
         columns[f"{task.name}_n"] = pd.Series([one and one.n for one in found], dtype="Int64")
     columns["overall"] = pd.Series([row.overall for row in table.rows], dtype="float64")
     return pd.DataFrame(columns)
+
+
+def lambda_text(lam: float | Mapping[str, float] | None) -> str:
+    """Return λ as `--lambda` takes it: `5`, or `sst=1,sts=5`; empty for None."""
+    if lam is None:
+        return ""
+    if isinstance(lam, Mapping):
+        return ",".join(f"{task}={value:g}" for task, value in lam.items())
+    return f"{lam:g}"
 
 
 def frame_csv(frame: pd.DataFrame, *, safe: bool = False) -> str:

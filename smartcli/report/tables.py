@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from smartcli.metrics import Score
+from smartcli.report.frames import frame_csv, frame_latex, lambda_text, score_frame
 from smartcli.tasks import Task
 from smartcli.visible import plain
 
@@ -73,14 +74,10 @@ class ScoreTable:
 
     def to_csv(self, *, safe: bool = False) -> str:
         """Return a line a row: `<task>_<metric>` and `<task>_n` for every task; empty where there is none."""
-        from smartcli.report.frames import frame_csv, score_frame
-
         return frame_csv(score_frame(self), safe=safe)
 
     def to_latex(self) -> str:
         """Return the table for a paper: booktabs, three decimals."""
-        from smartcli.report.frames import frame_latex, score_frame
-
         return frame_latex(score_frame(self), f"{self.split} of {self.title}. {self._counts()}.".replace("..", "."))
 
     def to_rich(self) -> Table:
@@ -116,15 +113,6 @@ class ScoreTable:
             if counts:
                 parts.append(f"{' or '.join(f'{n:,}' for n in counts)} {task.name}")
         return f"rows: {', '.join(parts)}" if parts else ""
-
-
-def lambda_text(lam: float | Mapping[str, float] | None) -> str:
-    """Return λ as `--lambda` takes it: `5`, or `sst=1,sts=5`; empty for None."""
-    if lam is None:
-        return ""
-    if isinstance(lam, Mapping):
-        return ",".join(f"{task}={value:g}" for task, value in lam.items())
-    return f"{lam:g}"
 
 
 def number(value: float | None) -> str:

@@ -12,7 +12,7 @@ from smartcli.home import Home
 from smartcli.registry.manifest import build_manifest
 from smartcli.workflows.settings import Resolved
 from smartcli.workflows.signals import stop_on_signals
-from smartcli.workflows.train import Listener, Training
+from smartcli.workflows.training import Listener, Training
 
 if TYPE_CHECKING:
     from smartcli.engine.forecast import Forecast

@@ -10,7 +10,7 @@ from smartcli.workflows.resume import adopt_run
 from smartcli.workflows.scale_out import meet, shared_run
 from smartcli.workflows.settings import Resolved
 from smartcli.workflows.signals import stop_on_signals
-from smartcli.workflows.train import Training, TrainOutcome
+from smartcli.workflows.training import Training, TrainOutcome
 
 if TYPE_CHECKING:
     from smartcli.engine.distributed import Processes

@@ -13,10 +13,10 @@ from smartcli.report.calibration import Calibration, calibrate, reliability_figu
 from smartcli.report.confusion import confusion_counts, confusion_figure
 from smartcli.report.curves import EpochCurve, conflict_curve, epoch_curves, learning_curves, mean_curve
 from smartcli.report.errors import Texts
+from smartcli.report.frames import lambda_text
 from smartcli.report.history import DevCurve, conflict_points, dev_curves, read_log, step_points
 from smartcli.report.scatter import scatter_figure, worst_residual
 from smartcli.report.style import Drawn, render, short
-from smartcli.report.tables import lambda_text
 from smartcli.tasks import Task
 from smartcli.workflows.evaluate import lambda_of
 

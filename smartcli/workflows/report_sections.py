@@ -14,9 +14,10 @@ from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.meta import references
 from smartcli.report.errors import Texts, worst_errors
 from smartcli.report.explained import Explained
+from smartcli.report.frames import lambda_text
 from smartcli.report.html import Cell, Column, ErrorTable, Grid, Section, number
 from smartcli.report.style import short
-from smartcli.report.tables import ScoreTable, lambda_text
+from smartcli.report.tables import ScoreTable
 from smartcli.tasks import Task
 from smartcli.workflows.report_figures import all_task_figures, calibration_of, run_figures
 from smartcli.workflows.scoring import Subject

@@ -20,7 +20,7 @@ from smartcli.engine.phase import PhaseState
 from smartcli.home import Home
 from smartcli.workflows.dry_run import dry_run, duration
 from smartcli.workflows.signals import stop_on_signals
-from smartcli.workflows.train import Training
+from smartcli.workflows.training import Training
 from tests.tiny import make_tiny_encoder
 
 Smart = Callable[..., Result]

@@ -11,7 +11,7 @@ from training import Shop
 from smartcli.errors import Stopped
 from smartcli.home import Home
 from smartcli.workflows.signals import stop_on_signals
-from smartcli.workflows.train import Training
+from smartcli.workflows.training import Training
 
 IDLE = "--surgery pcgrad has no effect: gradients conflict between tasks, and "
 
