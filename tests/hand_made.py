@@ -131,7 +131,7 @@ def make_model(
     inputs = read_inputs(home, data, settings, lambda message: None)
     heads = inputs.model.tasks
     found = predict(data, tasks=heads.names)
-    meta = make_meta(name, data, heads, settings=settings.to_json(), encoder=inputs.source.about)
+    meta = make_meta(name, data, heads, settings=settings.to_json(), encoder=inputs.source.about.to_json())
 
     def fill(folder: Path) -> None:
         (folder / "config.json").write_bytes((encoder / "config.json").read_bytes())

@@ -161,4 +161,4 @@ def assert_same_training(one: Checkpoint, other: Checkpoint) -> None:
         assert one.read(file) == other.read(file), file
     assert comparable(log_of(one)) == comparable(log_of(other))
     for key in ("metrics", "best_epoch", "steps", "settings", "method", "truncated", "encoder", "lineage", "machine"):
-        assert one.meta[key] == other.meta[key], key
+        assert getattr(one.meta, key) == getattr(other.meta, key), key

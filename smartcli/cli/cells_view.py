@@ -68,7 +68,7 @@ class CellsView:
         name = finished.planned.name
         self._running.pop(name, None)
         self._state[name] = "reused" if finished.reused else "done"
-        self._scores[name] = finished.meta["metrics"]
+        self._scores[name] = finished.meta.metrics
         if not self.live:
             scores = ", ".join(f"{task} {value}" for task, value in self._shown(name).items())
             self._say(f"[{self._place(finished.planned)}] {self._state[name]}: {scores}")

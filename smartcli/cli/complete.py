@@ -88,7 +88,7 @@ def _task_names(ctx: typer.Context) -> list[str]:
         if "checkpoint" in ctx.params and (typed := ctx.params["checkpoint"] or next(iter(ctx.args), None)):
             from smartcli.registry.checkpoints import Registry
 
-            return [str(task["name"]) for task in Registry(_home(ctx)).open(typed).meta["tasks"]]
+            return Registry(_home(ctx)).open(typed).meta.task_names
         from smartcli.data.store import open_data
 
         return list(open_data(_home(ctx), ctx.params.get("data")).tasks.names)

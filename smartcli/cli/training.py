@@ -11,6 +11,7 @@ import typer
 from smartcli import ranks
 from smartcli.cli.options import TrainingOptions
 from smartcli.cli.state import CliState, state_of
+from smartcli.registry.meta import CheckpointMeta
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,7 +60,7 @@ def _run_training(state: CliState, command: Command, options: TrainingOptions, p
             listener=view.record,
             processes=processes,
         )
-    if follows:
+    if outcome.meta is None:
         return
     if outcome.already:
         state.say(f'"{outcome.name}" is finished already, with these settings; nothing to do')
@@ -112,7 +113,7 @@ def print_rows(
         print_table(to or state.err, table)
 
 
-def print_result(state: CliState, name: str, meta: dict[str, Any]) -> None:
+def print_result(state: CliState, name: str, meta: CheckpointMeta) -> None:
     """Print the checkpoint's dev scores on stdout, and what to do next on stderr."""
     from rich import box
     from rich.table import Table
@@ -122,14 +123,14 @@ def print_result(state: CliState, name: str, meta: dict[str, Any]) -> None:
 
     table = Table(title=f"{name}: dev scores", title_justify="left", box=box.SIMPLE_HEAD)
     cells = []
-    for task, scores in meta["metrics"].items():
+    for task, scores in meta.metrics.items():
         if not isinstance(scores, dict):
             continue
         metric = next(key for key in scores if key != "n")
         table.add_column(f"{task} {metric}", justify="right")
         cells.append(three(scores[metric]))
     table.add_column("overall", justify="right")
-    cells.append(three(meta["metrics"].get("overall")))
+    cells.append(three(meta.overall))
     table.add_row(*(plain(cell) for cell in cells))
     state.out.print(table)
-    state.say(f"registered as {name} in {meta.get('seconds', 0):.0f} s; next: smart evaluate, or smart show {name}")
+    state.say(f"registered as {name} in {meta.seconds or 0:.0f} s; next: smart evaluate, or smart show {name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from smartcli.errors import SmartCliError, UserError
 from smartcli.registry.content import ENCODER_FILES, blame, check_encoder, check_finite, check_header
@@ -22,7 +22,7 @@ from smartcli.registry.manifest import (
     read_verified,
     verify_file,
 )
-from smartcli.registry.meta import META, check_meta, reference
+from smartcli.registry.meta import META, CheckpointMeta, Reference, check_meta
 from smartcli.strictjson import parse_object
 from smartcli.tasks import TaskTable
 
@@ -50,7 +50,7 @@ class Checkpoint:
 
     name: str
     folder: Path
-    meta: dict[str, Any]
+    meta: CheckpointMeta
     manifest: Manifest
     _verified: set[str] = field(default_factory=set, repr=False, compare=False)
 
@@ -60,8 +60,7 @@ class Checkpoint:
         manifest = read_manifest(folder)
         raw = read_verified(folder, META, manifest, SMALL)
         try:
-            meta = parse_object(raw, META)
-            check_meta(meta, folder.name)
+            meta = CheckpointMeta.checked(parse_object(raw, META), folder.name)
         except SmartCliError as error:
             raise blame(folder, META, error) from None
         for name in manifest.files:
@@ -81,26 +80,26 @@ class Checkpoint:
 
     @property
     def kind(self) -> str:
-        return str(self.meta["kind"])
+        return self.meta.kind
 
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the data set that it was trained on."""
-        return str(self.meta["data"].get("fingerprint", ""))
+        return self.meta.data.fingerprint
 
     @property
     def heads(self) -> TaskTable:
         """Tasks that it has heads for."""
-        return TaskTable.from_json(self.meta["tasks"])
+        return TaskTable.from_json(self.meta.tasks)
 
     @property
     def all_tasks(self) -> TaskTable:
         """Whole task table of the data set that it was trained on."""
-        return TaskTable.from_json(self.meta["all_tasks"])
+        return TaskTable.from_json(self.meta.all_tasks)
 
-    def reference(self) -> dict[str, str]:
+    def reference(self) -> Reference:
         """Return the entry that a lineage keeps about this checkpoint."""
-        return reference(self.name, self.manifest_hash)
+        return Reference(name=self.name, manifest=self.manifest_hash)
 
     def has(self, file: str) -> bool:
         """Return whether the manifest lists `file`."""
@@ -160,7 +159,7 @@ def folder_problems(folder: Path, name: str | None = None) -> list[Problem]:
         for file in good:
             found += _file_problems(folder, file, manifest, own)
         if not found and set(ENCODER_FILES) <= set(good):
-            meta = parse_object(read_verified(folder, META, manifest, SMALL), META)
+            meta = CheckpointMeta.from_json(parse_object(read_verified(folder, META, manifest, SMALL), META))
             found += _caught(lambda: check_encoder(folder, meta))
     except Damaged as problem:
         found = [problem]

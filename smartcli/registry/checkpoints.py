@@ -18,7 +18,7 @@ from smartcli.registry.commit import Fill, commit_folder
 from smartcli.registry.content import check_header
 from smartcli.registry.locks import Busy, hold, owner_of, registry_lock
 from smartcli.registry.manifest import SMALL, Damaged, read_sealed
-from smartcli.registry.meta import META, check_meta, references
+from smartcli.registry.meta import META, Reference, check_meta, references
 from smartcli.registry.names import check_name, expand_patterns, natural_order, number_of, unknown_name
 from smartcli.strictjson import parse_object
 
@@ -162,7 +162,7 @@ class Registry:
 
     def removal_order(self, names: Sequence[str]) -> list[str]:
         """Return `names` so that a checkpoint stands before those that its lineage names."""
-        named = {name: {other for other, _ in references(_peek(self.home.checkpoints / name / META))} for name in names}
+        named = {name: {one.name for one in references(_peek(self.home.checkpoints / name / META))} for name in names}
         ordered: list[str] = []
         while len(ordered) < len(named):
             left = [name for name in named if name not in ordered]
@@ -283,8 +283,8 @@ def _manifest_hash(folder: Path) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _names_it(named: list[tuple[str, str | None]], name: str, manifest_hash: str | None) -> bool:
+def _names_it(named: list[Reference], name: str, manifest_hash: str | None) -> bool:
     """Tell whether a lineage means this checkpoint, and not an earlier one of the same name."""
     return any(
-        other == name and (None in (wanted, manifest_hash) or wanted == manifest_hash) for other, wanted in named
+        one.name == name and (None in (one.manifest, manifest_hash) or one.manifest == manifest_hash) for one in named
     )

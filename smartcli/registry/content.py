@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smartcli.errors import SmartCliError
 from smartcli.families.safetensors_header import ITEM_BYTES, TensorInfo, read_header
 from smartcli.registry.manifest import Damaged
-from smartcli.registry.meta import META
+from smartcli.registry.meta import META, CheckpointMeta, EncoderRecord
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +49,7 @@ def check_finite(folder: Path, name: str) -> None:
                 raise Damaged(folder, name, f'tensor "{tensor}" holds values that are not finite numbers')
 
 
-def check_encoder(folder: Path, meta: Mapping[str, Any]) -> None:
+def check_encoder(folder: Path, meta: CheckpointMeta) -> None:
     """Raise Damaged where config.json, the weights and the tokenizer do not fit each other, or not smart.json."""
     from smartcli.families.spec import read_spec
     from smartcli.families.tokenizer import SentenceTokenizer
@@ -62,15 +62,15 @@ def check_encoder(folder: Path, meta: Mapping[str, Any]) -> None:
         file = weights
         open_weights(folder, spec)
         file = tokenizer
-        check_tokenizer(folder, SentenceTokenizer.from_folder(folder, spec).hash, meta)
+        check_tokenizer(folder, SentenceTokenizer.from_folder(folder, spec).hash, meta.encoder)
     except SmartCliError as error:
         raise blame(folder, file, error) from None
 
 
-def check_tokenizer(folder: Path, found: str, meta: Mapping[str, Any]) -> None:
+def check_tokenizer(folder: Path, found: str, encoder: EncoderRecord | None) -> None:
     """Raise Damaged where a tokenizer's hash is not the one that smart.json names."""
-    expected = (meta.get("encoder") or {}).get("tokenizer", found)
-    if found != expected:
+    expected = None if encoder is None else encoder.tokenizer
+    if expected is not None and found != expected:
         raise Damaged(
             folder,
             ENCODER_FILES[2],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,32 @@ from smartcli.registry.manifest import (
     read_verified,
     verify_file,
 )
+from smartcli.registry.meta import DataRecord, EncoderRecord
 from smartcli.registry.names import check_name, natural_order
+from smartcli.registry.stored import Stored
 from smartcli.strictjson import canonical_json, parse_object
 
 HEADER, POINTER, POSITION, LOG = "run.json", "state.json", "position.json", "log.jsonl"
 _STATE = "state-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunHeader(Stored):
+    """What a training stores about itself in run.json when it starts, beside its name."""
+
+    command: str = ""
+    """finetune or pretrain-qqp."""
+    argv: list[str] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    data: DataRecord = field(default_factory=DataRecord)
+    encoder: EncoderRecord = field(default_factory=EncoderRecord)
+    machine: dict[str, Any] = field(default_factory=dict)
+    created: str = ""
+
+    @classmethod
+    def read_field(cls, key: str, value: Any) -> Any:
+        kind: type[Stored] | None = {"data": DataRecord, "encoder": EncoderRecord}.get(key)
+        return value if kind is None or not isinstance(value, dict) else kind.from_json(value)
 
 
 @dataclass(frozen=True)
@@ -49,10 +70,10 @@ class Run:
         return self.folder / LOG
 
     @property
-    def header(self) -> dict[str, Any]:
+    def header(self) -> RunHeader:
         """What `Runs.create` was given; Damaged when it was altered since."""
         value = _unsealed(self.folder, HEADER)
-        return {key: item for key, item in value.items() if key not in ("format", "name")}
+        return RunHeader.from_json({key: item for key, item in value.items() if key not in ("format", "name")})
 
     @property
     def size(self) -> int:
@@ -157,7 +178,7 @@ class Runs:
     def __init__(self, home: Home) -> None:
         self.home = home
 
-    def create(self, name: str, header: dict[str, Any]) -> Run:
+    def create(self, name: str, header: RunHeader) -> Run:
         """Make the run's folder with its header; UserError when the name is taken."""
         check_name(name)
         with hold(self.home, name):
@@ -165,7 +186,7 @@ class Runs:
                 if os.path.lexists(folder / name):
                     raise UserError(f'a {what} "{name}" exists already; choose another name')
             with new_folder(self.home.runs / name) as temp:
-                DISK.write(temp / HEADER, seal({"format": 1, "name": name, **header}))
+                DISK.write(temp / HEADER, seal({"format": 1, "name": name, **header.to_json()}))
                 DISK.write(temp / LOG, b"")
         return Run(self.home, name)
 

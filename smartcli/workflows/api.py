@@ -46,7 +46,7 @@ class Model:
     @property
     def info(self) -> dict[str, Any]:
         """What smart.json says: settings, scores on dev, lineage, versions (a copy of the outermost level)."""
-        return dict(self._checkpoint.meta)
+        return self._checkpoint.meta.to_json()
 
     def labels(self, task: str) -> tuple[str, ...]:
         """Return the class names of `task` in the order of its class numbers; none for scores."""

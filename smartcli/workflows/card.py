@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from typing import Any
 
+from smartcli.registry.meta import CheckpointMeta, EncoderRecord
 from smartcli.visible import code_span, markdown
 
 
-def model_card(meta: Mapping[str, Any]) -> str:
+def model_card(meta: CheckpointMeta) -> str:
     """Return a short page in Markdown: what the checkpoint is, how it was trained and chosen, and its scores."""
-    settings, data, encoder = meta["settings"], meta["data"], meta["encoder"] or {}
-    lines = [f"# {meta['name']}", "", f"A `{meta['kind']}` checkpoint of smartcli: {markdown(meta['method'])}.", ""]
+    settings, data, encoder = meta.settings, meta.data, meta.encoder or EncoderRecord()
+    lines = [f"# {meta.name}", "", f"A `{meta.kind}` checkpoint of smartcli: {markdown(meta.method)}.", ""]
     lines += ["| task | metric | dev | rows |", "|---|---|---|---|"]
-    for task, scores in meta["metrics"].items():
+    for task, scores in meta.metrics.items():
         if isinstance(scores, Mapping):
             metric = next(key for key in scores if key != "n")
             value = "–" if scores[metric] is None else f"{scores[metric]:.3f}"
             lines.append(f"| {markdown(task)} | {metric} | {value} | {scores['n']} |")
-    overall = meta["metrics"].get("overall")
-    chosen = f"epoch {meta['best_epoch']}, by dev score" if settings.get("keep") == "best" else "the last epoch"
+    overall = meta.overall
+    chosen = f"epoch {meta.best_epoch}, by dev score" if settings.get("keep") == "best" else "the last epoch"
     lines += [
         "",
         f"Overall: {'–' if overall is None else f'{overall:.3f}'}.",
         "",
-        f"- data set: {markdown(data['name'])} ({data['fingerprint'][:12]})",
-        f"- encoder: {markdown(str(encoder.get('id')))}"
-        + (f" at {encoder['revision']}" if encoder.get("revision") else ""),
+        f"- data set: {markdown(data.name)} ({data.fingerprint[:12]})",
+        f"- encoder: {markdown(encoder.id)}{encoder.revision_words}",
         f"- seed {settings.get('seed')}, chosen: {chosen}",
-        f"- made by: {code_span(shlex.join(meta['command']))}",
+        f"- made by: {code_span(shlex.join(meta.command))}",
         "",
     ]
-    if encoder.get("id") == "minilm":
+    if encoder.id == "minilm":
         lines += ["The encoder's own training had seen some Quora question pairs.", ""]
     return "\n".join(lines)

@@ -14,6 +14,7 @@ from smartcli.atomic import canonical_json
 from smartcli.errors import Stopped, UserError
 from smartcli.home import Home
 from smartcli.option_table import OPTION_OF, RUN_ONLY
+from smartcli.registry.meta import CheckpointMeta
 
 if TYPE_CHECKING:
     from smartcli.workflows.settings import Resolved
@@ -50,7 +51,7 @@ class Finished:
     """A cell's checkpoint; `reused` where it was there already."""
 
     planned: Planned
-    meta: Mapping[str, Any]
+    meta: CheckpointMeta
     reused: bool
 
 
@@ -150,7 +151,7 @@ def run(base: Base, plan: Iterable[Planned], argv: list[str], watcher: Watcher) 
 
 def train_cell(
     base: Base, one: Planned, argv: list[str], listener: Callable[[Mapping[str, Any]], None]
-) -> Mapping[str, Any]:
+) -> CheckpointMeta:
     """Train a cell, or go on with it, and return its checkpoint's smart.json; Stopped where a signal ended it."""
     from smartcli.workflows.train import train
 
@@ -161,6 +162,7 @@ def train_cell(
     except Stopped as stopped:
         message = f"stopped in {one.name}; finished cells are kept: run the same command again to go on"
         raise Stopped(message, stopped.exit_code) from stopped
+    assert outcome.meta is not None, "a cell trains in one process"
     return outcome.meta
 
 

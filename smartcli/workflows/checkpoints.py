@@ -10,7 +10,7 @@ from smartcli.errors import SmartCliError
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.checkpoints import Registry
-from smartcli.registry.meta import references
+from smartcli.registry.meta import CheckpointMeta, Reference
 from smartcli.registry.runs import Run, Runs
 from smartcli.report.history import dev_curves, read_log, score_of
 
@@ -101,26 +101,24 @@ def show_checkpoint(home: Home, name: str) -> Card:
     registry = Registry(home)
     checkpoint = registry.open(name)
     meta = checkpoint.meta
-    encoder = meta.get("encoder") or {}
-    revision = f" at {encoder['revision']}" if encoder.get("revision") else ""
-    metrics = meta.get("metrics", {})
+    encoder, metrics = meta.encoder, meta.metrics
     return Card(
         name=name,
         kind=checkpoint.kind,
-        method=str(meta.get("method", "")),
-        command=shlex.join(str(word) for word in meta.get("command", [])),
-        data=str(meta["data"].get("name", "")),
+        method=str(meta.method),
+        command=shlex.join(str(word) for word in meta.command),
+        data=str(meta.data.name),
         fingerprint=checkpoint.fingerprint,
-        encoder=f"{encoder.get('id', '')}{revision}",
-        settings=meta["settings"],
+        encoder="" if encoder is None else f"{encoder.id}{encoder.revision_words}",
+        settings=meta.settings,
         scores={task: metrics[task] for task in [*_tasks(meta), "overall"] if task in metrics},
         curve=_curve(checkpoint),
-        best_epoch=meta.get("best_epoch"),
-        made_from=[_state_of(registry, other, manifest) for other, manifest in references(meta)],
+        best_epoch=meta.best_epoch,
+        made_from=[_state_of(registry, one) for one in meta.lineage.references],
         named_by=registry.dependents(name),
         size=checkpoint.size,
-        seconds=meta.get("seconds"),
-        created=str(meta.get("created") or ""),
+        seconds=meta.seconds,
+        created=str(meta.created or ""),
         manifest_hash=checkpoint.manifest_hash,
     )
 
@@ -130,11 +128,11 @@ def _line(checkpoint: Checkpoint) -> CheckpointLine:
     return CheckpointLine(
         name=checkpoint.name,
         kind=checkpoint.kind,
-        method=str(meta.get("method", "")),
-        data=str(meta["data"].get("name", "")),
-        overall=score_of(meta.get("metrics", {}).get("overall")),
+        method=str(meta.method),
+        data=str(meta.data.name),
+        overall=score_of(meta.overall),
         size=checkpoint.size,
-        created=str(meta.get("created") or ""),
+        created=str(meta.created or ""),
     )
 
 
@@ -143,7 +141,7 @@ def _run_line(run: Run) -> RunLine | None:
     pid = owner.pid if owner is not None else None
     try:
         header = run.header
-        command = header.get("argv") or header.get("command", "")
+        command = header.argv or header.command
         position = run.position() or {}
     except (SmartCliError, OSError) as error:
         return RunLine(run.name, "", pid, None, run.size, problem=str(error)) if run.folder.is_dir() else None
@@ -152,9 +150,9 @@ def _run_line(run: Run) -> RunLine | None:
     return RunLine(run.name, text, pid, step if isinstance(step, int) else None, run.size)
 
 
-def _tasks(meta: dict[str, Any]) -> list[str]:
-    names = [task.get("name") for task in meta.get("tasks", []) if isinstance(task, dict)]
-    return [str(name) for name in names] or [task for task in meta.get("metrics", {}) if task != "overall"]
+def _tasks(meta: CheckpointMeta) -> list[str]:
+    names = [task.get("name") for task in meta.tasks if isinstance(task, dict)]
+    return [str(name) for name in names] or [task for task in meta.metrics if task != "overall"]
 
 
 def _curve(checkpoint: Checkpoint) -> dict[str, list[float]]:
@@ -165,9 +163,9 @@ def _curve(checkpoint: Checkpoint) -> dict[str, list[float]]:
     return {name: list(curve.values) for name, curve in curves.items()}
 
 
-def _state_of(registry: Registry, name: str, manifest: str | None) -> str:
+def _state_of(registry: Registry, named: Reference) -> str:
     try:
-        here = registry.open(name).manifest_hash
+        here = registry.open(named.name).manifest_hash
     except SmartCliError:
-        return f"{name} (removed or damaged)"
-    return name if manifest in (None, here) else f"{name} (another one by now)"
+        return f"{named.name} (removed or damaged)"
+    return named.name if named.manifest in (None, here) else f"{named.name} (another one by now)"

@@ -14,10 +14,9 @@ from smartcli.counts import counted
 from smartcli.data.predictions import Predictions, write_predictions
 from smartcli.metrics import overall, score_tasks
 from smartcli.registry.checkpoint import PREDICTIONS, Checkpoint
-from smartcli.registry.meta import FORMAT, META
+from smartcli.registry.meta import META, CheckpointMeta, Lineage
 from smartcli.report.tables import three
 from smartcli.strictjson import canonical_json
-from smartcli.workflows.evaluate import encoders_of
 from smartcli.workflows.scoring import Subject
 
 
@@ -30,32 +29,27 @@ def ensemble_meta(
     reported: Predictions,
     argv: Sequence[str],
     started: float,
-) -> dict[str, Any]:
+) -> CheckpointMeta:
     """Return the ensemble's smart.json; `started` is a time.monotonic(), `reported` what the selection scored."""
-    first = members[0]
-    lineage: dict[str, Any] = {"init": None, "members": [member.reference() for member in members]}
-    if selection is not None:
-        lineage["selection"] = {**selection, "metrics": _metrics(subject, reported)}
-    return {
-        "format": FORMAT,
-        "name": name,
-        "kind": "ensemble",
-        "method": f"ensemble of {len(members)}",
-        "command": list(argv),
-        "settings": {},
-        "tasks": first.meta["all_tasks"],
-        "all_tasks": first.meta["all_tasks"],
-        "encoder": None,
-        "encoders": sorted({one for member in members for one in encoders_of(member.meta)}),
-        "data": first.meta["data"],
-        "lineage": lineage,
-        "metrics": _metrics(subject, combined),
-        "best_epoch": None,
-        "versions": _versions(),
-        "seconds": round(time.monotonic() - started, 3),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": None,
-    }
+    first = members[0].meta
+    found = None if selection is None else {**selection, "metrics": _metrics(subject, reported)}
+    return CheckpointMeta(
+        name=name,
+        kind="ensemble",
+        method=f"ensemble of {len(members)}",
+        command=list(argv),
+        settings={},
+        tasks=first.all_tasks,
+        all_tasks=first.all_tasks,
+        encoder=None,
+        encoders=sorted({one for member in members for one in member.meta.encoder_ids}),
+        data=first.data,
+        lineage=Lineage(members=tuple(member.reference() for member in members), selection=found),
+        metrics=_metrics(subject, combined),
+        versions=_versions(),
+        seconds=round(time.monotonic() - started, 3),
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
 
 
 def _metrics(subject: Subject, predictions: Predictions) -> dict[str, Any]:
@@ -70,29 +64,29 @@ def _versions() -> dict[str, str]:
     return {"smartcli": __version__, "python": platform.python_version(), "numpy": np.__version__}
 
 
-def fill_folder(folder: Path, meta: dict[str, Any], combined: Predictions) -> None:
+def fill_folder(folder: Path, meta: CheckpointMeta, combined: Predictions) -> None:
     """Write the files of an ensemble but its manifest."""
-    DISK.write(folder / META, canonical_json(meta))
+    DISK.write(folder / META, canonical_json(meta.to_json()))
     DISK.write(folder / PREDICTIONS, write_predictions(combined))
     DISK.write(folder / "README.md", _card(meta).encode())
 
 
-def _card(meta: dict[str, Any]) -> str:
-    members = [f"- {entry['name']} (manifest {entry['manifest'][:12]})" for entry in meta["lineage"]["members"]]
+def _card(meta: CheckpointMeta) -> str:
+    members = [f"- {one.name} (manifest {(one.manifest or '')[:12]})" for one in meta.lineage.members]
     lines = [
-        f"# {meta['name']}",
+        f"# {meta.name}",
         "",
-        f"A smartcli {meta['method']}: for classes the members' most frequent prediction (a tie goes to the highest "
+        f"A smartcli {meta.method}: for classes the members' most frequent prediction (a tie goes to the highest "
         "mean probability among the tied), for scores their median.",
         "",
         *members,
         "",
-        f"Data set: {meta['data']['name']} (fingerprint {str(meta['data']['fingerprint'])[:12]}). Scores on dev:",
+        f"Data set: {meta.data.name} (fingerprint {meta.data.fingerprint[:12]}). Scores on dev:",
         "",
-        *(f"- {key}: {value}" for key, value in _scores(meta["metrics"])),
+        *(f"- {key}: {value}" for key, value in _scores(meta.metrics)),
     ]
-    if "selection" in meta["lineage"]:
-        chosen = meta["lineage"]["selection"]
+    chosen = meta.lineage.selection
+    if chosen is not None:
         lines += [
             "",
             f"The members were chosen from {chosen['of']} checkpoints on one half of dev; a fair score is the one on "

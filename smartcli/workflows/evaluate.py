@@ -83,8 +83,8 @@ def _all_on(home: Home, registry: Registry, data: str | None, notes: list[str]) 
     from smartcli.data.store import open_data
 
     data_set = open_data(home, data)
-    chosen = [c for c in opened if c.meta["data"]["fingerprint"] == data_set.fingerprint]
-    stale = [c.name for c in opened if c.meta["data"]["name"] == data_set.name and c not in chosen]
+    chosen = [c for c in opened if c.meta.data.fingerprint == data_set.fingerprint]
+    stale = [c.name for c in opened if c.meta.data.name == data_set.name and c not in chosen]
     if not chosen:
         raise UserError(_none_on(data_set, opened, stale))
     if stale:
@@ -112,7 +112,7 @@ def _none_on(data_set: DataSet, opened: Sequence[Checkpoint], stale: Sequence[st
             f"{data_set.fingerprint[:12]}); train again with `smart finetune --data {data_set.name}`, or score the "
             f"model on what is there now with `smart evaluate {stale[0]} --data {data_set.name}`"
         )
-    others = ", ".join(sorted({str(c.meta["data"]["name"]) for c in opened}))
+    others = ", ".join(sorted({c.meta.data.name for c in opened}))
     return (
         f'no checkpoint was trained on the data set "{data_set.name}"; there are {len(opened)} on {others}: name them, '
         f"or give --data; `smart finetune --data {data_set.name}` trains one"
@@ -137,13 +137,12 @@ def score_row(checkpoint: Checkpoint, tasks: Iterable[Task], predictions: Predic
     """Return the line of one checkpoint; a task without predictions is None, and so is overall then."""
     scores = score_tasks(tasks, predictions)
     meta = checkpoint.meta
-    single = meta["kind"] != "ensemble"
-    settings = meta["settings"] if single else {}
+    settings = {} if meta.ensemble else meta.settings
     return ScoreRow(
         checkpoint=checkpoint.name,
-        kind=meta["kind"],
-        method=meta["method"],
-        lam=lambda_of(settings.get("lambda"), [entry["name"] for entry in meta["tasks"]]),
+        kind=meta.kind,
+        method=meta.method,
+        lam=lambda_of(settings.get("lambda"), meta.task_names),
         dropout=settings.get("dropout"),
         seed=settings.get("seed"),
         scores=scores,
@@ -162,8 +161,8 @@ def lambda_of(value: Any, tasks: Sequence[str]) -> float | dict[str, float] | No
 def notes_on(checkpoint: Checkpoint, row: ScoreRow, split: str, subject: Subject) -> list[str]:
     """Return what a reader must know about a line: undefined scores, and members chosen on these rows."""
     notes = [f"{row.checkpoint}: {score.note}" for score in row.scores.values() if score is not None and score.note]
-    selection = checkpoint.meta["lineage"].get("selection")
-    if selection and split == "dev" and checkpoint.meta["data"]["fingerprint"] == subject.fingerprint:
+    selection = checkpoint.meta.lineage.selection
+    if selection and split == "dev" and checkpoint.meta.data.fingerprint == subject.fingerprint:
         notes.append(
             f"{row.checkpoint}: its {selection['top']} members were chosen from {selection['of']} on half of these "
             "rows, so this score is a little high; `smart show` has the one on the other half"
@@ -176,16 +175,10 @@ def remarks_on(checkpoints: Sequence[Checkpoint], subject: Subject) -> list[str]
     from smartcli.workflows.paper_recipes import encoder_notes
 
     data = subject.data_set
-    if (data.source if data is not None else checkpoints[0].meta["data"].get("source")) == "demo":
+    if (data.source if data is not None else checkpoints[0].meta.data.source) == "demo":
         return []
-    ids = sorted({one for checkpoint in checkpoints for one in encoders_of(checkpoint.meta)})
+    ids = sorted({one for checkpoint in checkpoints for one in checkpoint.meta.encoder_ids})
     return [f"{one}: {note}" for one in ids for note in encoder_notes(one, subject.tasks.names)]
-
-
-def encoders_of(meta: Mapping[str, Any]) -> list[str]:
-    """Return the ids of a checkpoint's encoder, or of an ensemble's members'."""
-    single = meta.get("encoder")
-    return [str(one) for one in ([single["id"]] if single else meta.get("encoders", []))]
 
 
 def check_outputs(paths: Mapping[str, Path | None], *, as_json: bool) -> None:

@@ -56,7 +56,7 @@ def export_checkpoint(home: Home, name: str, output: Path, file_format: str, say
     check_output(output)
     checkpoint = Registry(home).open(name)
     if checkpoint.kind == "ensemble":
-        members = ", ".join(entry["name"] for entry in checkpoint.meta["lineage"]["members"])
+        members = ", ".join(entry.name for entry in checkpoint.meta.lineage.members)
         raise UserError(f'"{name}" is an ensemble, which no format holds as one model; export its members: {members}')
     if file_format == "onnx":
         from smartcli.engine.export_onnx import check_installed

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from smartcli.registry.meta import CheckpointMeta
 from smartcli.tasks import Task
 from smartcli.visible import code_span, markdown
 
@@ -33,9 +31,9 @@ Inputs are int64 arrays of shape (rows, tokens): {inputs}. Pad shorter rows with
 """
 
 
-def limits(meta: Mapping[str, Any], task: Task, file_format: str) -> list[str]:
+def limits(meta: CheckpointMeta, task: Task, file_format: str) -> list[str]:
     """Return, in words, what the exported folder of `task` leaves to whoever uses it."""
-    longest = meta["settings"]["max_length"]
+    longest = meta.settings["max_length"]
     lines = ["training settings, dev predictions, log and lineage stay in the registry; each folder holds one task"]
     if file_format == "hf":
         lines.append(f"longer input is cut to {longest} tokens only where the tokenizer is called with truncation=True")
@@ -61,12 +59,12 @@ def output_words(task: Task, *, single_logit: bool) -> str:
     return f"{task.classes} outputs, one a class ({labels}): their softmax is the probabilities"
 
 
-def export_card(meta: Mapping[str, Any], task: Task, file_format: str, *, types: bool) -> str:
+def export_card(meta: CheckpointMeta, task: Task, file_format: str, *, types: bool) -> str:
     """Return the page for one task's folder."""
-    mode = meta["settings"]["pair_mode"]
+    mode = meta.settings["pair_mode"]
     apart = task.pair and mode != "concat"
     single_logit = task.kind == "binary" and not (apart and mode == "cosine")
-    lines = [f"# {meta['name']}: {task.name}", "", f"Exported from the smartcli checkpoint `{meta['name']}`.", ""]
+    lines = [f"# {meta.name}: {task.name}", "", f"Exported from the smartcli checkpoint `{meta.name}`.", ""]
     lines.append(f"It gives {output_words(task, single_logit=single_logit)}.")
     lines.append("")
     if file_format == "hf":

@@ -16,6 +16,7 @@ from smartcli.data.predictions import Predictions, TaskPredictions, write_predic
 from smartcli.data.store import DataSet
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.checkpoints import Registry
+from smartcli.registry.meta import CheckpointMeta, DataRecord, Lineage
 from smartcli.strictjson import canonical_json
 from smartcli.workflows.card import model_card
 from smartcli.workflows.inputs import Inputs
@@ -62,37 +63,36 @@ def describe(
     inputs: Inputs,
     result: Result,
     machine: Mapping[str, Any],
-) -> dict[str, Any]:
+) -> CheckpointMeta:
     """Return the content of smart.json."""
     scores = result.scores.record(data_set.tasks)
     init = inputs.source.checkpoint
-    return {
-        "format": 1,
-        "name": name,
-        "kind": command,
-        "method": method_name(settings, inputs.trained.names),
-        "command": argv,
-        "settings": settings.to_json(),
-        "tasks": inputs.model.tasks.to_json(),
-        "all_tasks": data_set.tasks.to_json(),
-        "encoder": inputs.source.about,
-        "data": {"name": data_set.name, "source": data_set.source, "fingerprint": data_set.fingerprint},
-        "lineage": {"init": None if init is None else init.reference(), "members": []},
-        "metrics": {key: scores[key] for key in (*data_set.tasks.names, "overall")},
-        "best_epoch": result.best_epoch,
-        "steps": result.position.total,
-        "truncated": result.position.truncated,
-        "versions": versions(),
-        "seconds": result.position.seconds,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": dict(machine),
-    }
+    return CheckpointMeta(
+        name=name,
+        kind=command,
+        method=method_name(settings, inputs.trained.names),
+        command=argv,
+        settings=settings.to_json(),
+        tasks=inputs.model.tasks.to_json(),
+        all_tasks=data_set.tasks.to_json(),
+        encoder=inputs.source.about,
+        data=DataRecord(name=data_set.name, source=data_set.source, fingerprint=data_set.fingerprint),
+        lineage=Lineage(init=None if init is None else init.reference()),
+        metrics={key: scores[key] for key in (*data_set.tasks.names, "overall")},
+        best_epoch=result.best_epoch,
+        steps=result.position.total,
+        truncated=result.position.truncated,
+        versions=versions(),
+        seconds=result.position.seconds,
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        machine=dict(machine),
+    )
 
 
 def register(
-    registry: Registry, meta: dict[str, Any], inputs: Inputs, predictions: Predictions, log: Path
+    registry: Registry, meta: CheckpointMeta, inputs: Inputs, predictions: Predictions, log: Path
 ) -> Checkpoint:
-    """Commit the trained model as the checkpoint `meta["name"]`."""
+    """Commit the trained model as the checkpoint `meta.name`."""
     from smartcli.engine.build import encoder_bytes, head_bytes
 
     def fill(folder: Path) -> None:
@@ -101,12 +101,12 @@ def register(
             "model.safetensors": encoder_bytes(inputs.model),
             "heads.safetensors": head_bytes(inputs.model),
             "tokenizer.json": inputs.source.tokenizer.to_json().encode(),
-            "smart.json": canonical_json(meta),
+            "smart.json": canonical_json(meta.to_json()),
             "predictions-dev.csv": write_predictions(predictions),
             "log.jsonl": log.read_bytes(),
             "README.md": model_card(meta).encode(),
         }
         for file, content in files.items():
-            DISK.write(folder / file, content, shown=registry.home.checkpoints / meta["name"] / file)
+            DISK.write(folder / file, content, shown=registry.home.checkpoints / meta.name / file)
 
-    return registry.commit(meta["name"], fill)
+    return registry.commit(meta.name, fill)

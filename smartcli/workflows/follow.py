@@ -20,7 +20,7 @@ def follow(home: Home, command: str, resolved: Resolved, argv: list[str], proces
     """Train with the first process, which alone decides, writes and reports; the outcome has the name alone."""
     told = processes.tell()
     if "finished" in told:
-        return TrainOutcome(told["finished"], {}, already=True)
+        return TrainOutcome(told["finished"], None, already=True)
     with stop_on_signals() as stop:
         found = None if told["run"] is None else shared_run(home, told["run"])
         if found is not None:
@@ -35,7 +35,7 @@ def follow(home: Home, command: str, resolved: Resolved, argv: list[str], proces
         snapshot = training.last_save(run) if found is not None else None
         with training.ending(run):
             train(training.job, Callbacks(_ignore, _ignore, _ignore, stop), snapshot)
-    return TrainOutcome(run.name, {})
+    return TrainOutcome(run.name, None)
 
 
 def _ignore(_: object) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from smartcli.atomic import DISK
 from smartcli.config import Settings
@@ -14,7 +13,7 @@ from smartcli.registry.checkpoint import PREDICTIONS, folder_problems
 from smartcli.registry.checkpoints import Registry
 from smartcli.registry.content import ENCODER_FILES
 from smartcli.registry.manifest import MANIFEST, SMALL, Damaged, Manifest, parse_manifest, read_verified
-from smartcli.registry.meta import META, check_meta, references
+from smartcli.registry.meta import META, CheckpointMeta, Reference
 from smartcli.strictjson import canonical_json, parse_object
 from smartcli.tasks import TaskTable
 from smartcli.workflows.card import model_card
@@ -40,7 +39,7 @@ def import_folder(home: Home, source: Path, name: str | None = None) -> Imported
     """
     folder = _folder(source)
     manifest, meta = verified(folder)
-    own = str(meta["name"])
+    own = meta.name
     target = own if name is None else name
     registry = Registry(home)
     if target == own and _is_here(registry, own, manifest):
@@ -51,8 +50,8 @@ def import_folder(home: Home, source: Path, name: str | None = None) -> Imported
         for file in manifest.files:
             raw = read_verified(folder, file, manifest)
             if renamed is not None and file == META:
-                raw = canonical_json(renamed)
-            elif renamed is not None and file == CARD and meta["kind"] != "ensemble":
+                raw = canonical_json(renamed.to_json())
+            elif renamed is not None and file == CARD and not meta.ensemble:
                 raw = model_card(renamed).encode()
             DISK.write(temp / file, raw, shown=home.checkpoints / target / file)
 
@@ -66,7 +65,7 @@ def import_folder(home: Home, source: Path, name: str | None = None) -> Imported
     return Imported(target, _lacking(registry, meta))
 
 
-def verified(folder: Path) -> tuple[Manifest, dict[str, Any]]:
+def verified(folder: Path) -> tuple[Manifest, CheckpointMeta]:
     """Return manifest and smart.json of a folder whose every file was hashed and looked into.
 
     The folder itself may have any name. Damaged for the first problem.
@@ -77,18 +76,17 @@ def verified(folder: Path) -> tuple[Manifest, dict[str, Any]]:
     name = parse_object(read_verified(folder, META, manifest, SMALL), META).get("name")
     for problem in folder_problems(folder, str(name)):
         raise Damaged(folder, problem.file, problem.reason)
-    meta = parse_object(read_verified(folder, META, manifest, SMALL), META)
-    check_meta(meta, str(name))
+    meta = CheckpointMeta.checked(parse_object(read_verified(folder, META, manifest, SMALL), META), str(name))
     try:
-        Settings.from_json(meta["settings"])
-        tasks = TaskTable.from_json(meta["tasks"])
-        TaskTable.from_json(meta["all_tasks"])
+        Settings.from_json(meta.settings)
+        tasks = TaskTable.from_json(meta.tasks)
+        TaskTable.from_json(meta.all_tasks)
     except (SmartCliError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise Damaged(folder, META, f"its settings or tasks are not such as this smartcli writes ({error})") from None
-    own_files = () if meta["kind"] == "ensemble" else (*ENCODER_FILES, "heads.safetensors")
+    own_files = () if meta.ensemble else (*ENCODER_FILES, "heads.safetensors")
     for file in (*own_files, PREDICTIONS):
         if file not in manifest.files:
-            raise Damaged(folder, file, f"the file is missing; a checkpoint of kind {meta['kind']} has one")
+            raise Damaged(folder, file, f"the file is missing; a checkpoint of kind {meta.kind} has one")
     if not len(tasks):
         raise Damaged(folder, META, "it names no task")
     return manifest, meta
@@ -110,15 +108,15 @@ def _is_here(registry: Registry, name: str, manifest: Manifest) -> bool:
     return name in registry.names() and registry.open(name).manifest_hash == manifest.hash
 
 
-def _renamed(meta: dict[str, Any], name: str, manifest: Manifest) -> dict[str, Any]:
-    return meta | {"name": name, "imported": {"name": meta["name"], "manifest": manifest.hash}}
+def _renamed(meta: CheckpointMeta, name: str, manifest: Manifest) -> CheckpointMeta:
+    return replace(meta, name=name, imported=Reference(name=meta.name, manifest=manifest.hash))
 
 
-def _lacking(registry: Registry, meta: dict[str, Any]) -> list[str]:
+def _lacking(registry: Registry, meta: CheckpointMeta) -> list[str]:
     """Say which checkpoints of the lineage are not here: an ensemble needs its members to label new rows."""
     here = registry.names()
-    missing = [name for name, _ in references(meta) if name not in here]
+    missing = [one.name for one in meta.lineage.references if one.name not in here]
     if not missing:
         return []
-    use = "it cannot label new rows without them" if meta["kind"] == "ensemble" else "it works without"
+    use = "it cannot label new rows without them" if meta.ensemble else "it works without"
     return [f"{', '.join(missing)}, named by its lineage, {'is' if len(missing) == 1 else 'are'} not here; {use}"]

@@ -45,12 +45,12 @@ class LoadedModel:
         from smartcli.engine.device import choose_device
         from smartcli.engine.predict import Reader
 
-        settings = Settings.from_json(checkpoint.meta["settings"])
+        settings = Settings.from_json(checkpoint.meta.settings)
         self.home, self.checkpoint = home, checkpoint
         self.tasks = checkpoint.heads
         spec = read_spec(checkpoint.folder)
         self.tokenizer = SentenceTokenizer.from_folder(checkpoint.folder, spec)
-        check_tokenizer(checkpoint.folder, self.tokenizer.hash, checkpoint.meta)
+        check_tokenizer(checkpoint.folder, self.tokenizer.hash, checkpoint.meta.encoder)
         self.model: MultiTaskModel = build_model(checkpoint.folder, spec, self.tasks, settings)
         load_heads(
             self.model,

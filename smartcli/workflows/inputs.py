@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.checkpoints import Registry
 from smartcli.registry.content import check_tokenizer
+from smartcli.registry.meta import EncoderRecord
 from smartcli.tasks import Task, TaskTable
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ class Source:
     folder: Path
     spec: EncoderSpec
     tokenizer: SentenceTokenizer
-    about: dict[str, Any]
-    """`id`, `revision`, `model_type` and `tokenizer` (its hash), as stored in smart.json."""
+    about: EncoderRecord
+    """As stored in smart.json."""
     checkpoint: Checkpoint | None
 
 
@@ -64,18 +65,13 @@ def read_source(home: Home, settings: Settings, say: Say) -> Source:
             checkpoint.path(file)
         spec = read_spec(checkpoint.folder)
         tokenizer = SentenceTokenizer.from_folder(checkpoint.folder, spec)
-        check_tokenizer(checkpoint.folder, tokenizer.hash, checkpoint.meta)
-        return Source(checkpoint.folder, spec, tokenizer, dict(checkpoint.meta["encoder"]), checkpoint)
+        check_tokenizer(checkpoint.folder, tokenizer.hash, checkpoint.meta.encoder)
+        return Source(checkpoint.folder, spec, tokenizer, checkpoint.meta.encoder or EncoderRecord(), checkpoint)
     assert settings.encoder is not None
     files = find_encoder(settings.encoder, settings.revision, say=say)
     spec = read_spec(files.folder)
     tokenizer = SentenceTokenizer.from_folder(files.folder, spec)
-    about = {
-        "id": files.id,
-        "revision": files.revision,
-        "model_type": spec.model_type,
-        "tokenizer": tokenizer.hash,
-    }
+    about = EncoderRecord(id=files.id, revision=files.revision, model_type=spec.model_type, tokenizer=tokenizer.hash)
     for note in open_weights(files.folder, spec).notes:
         say(f"{files.id}: {note}")
     return Source(files.folder, spec, tokenizer, about, None)

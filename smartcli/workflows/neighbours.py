@@ -76,12 +76,12 @@ def pool_of(home: Home, panel: Panel, task: Task) -> Pool | str:
 
 
 def _rows_setting(checkpoint: Checkpoint, task: str) -> int | None:
-    settings = Settings.from_json(checkpoint.meta["settings"])
+    settings = Settings.from_json(checkpoint.meta.settings)
     return settings.rows if settings.tasks is None or task in settings.tasks else None
 
 
 def _train_data(home: Home, checkpoint: Checkpoint) -> DataSet | str:
-    name = str(checkpoint.meta["data"]["name"])
+    name = str(checkpoint.meta.data.name)
     if not (home.data / name).is_dir():
         return f"the data set {data_words(checkpoint)} that it was trained on is not here"
     try:

@@ -30,8 +30,9 @@ def seed_lines(checkpoints: Sequence[Checkpoint], rows: Sequence[ScoreRow], task
 
 def _all_but_the_seed(checkpoint: Checkpoint) -> str:
     meta = checkpoint.meta
-    settings: dict[str, Any] = {key: value for key, value in meta["settings"].items() if key not in _NO_DIFFERENCE}
-    return json.dumps([meta["kind"], meta["encoder"], meta["tasks"], meta["lineage"], settings], sort_keys=True)
+    settings: dict[str, Any] = {key: value for key, value in meta.settings.items() if key not in _NO_DIFFERENCE}
+    stored = meta.to_json()
+    return json.dumps([*(stored.get(key) for key in ("kind", "encoder", "tasks", "lineage")), settings], sort_keys=True)
 
 
 def _line(rows: Sequence[ScoreRow], tasks: Sequence[Task]) -> str:

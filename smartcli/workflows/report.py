@@ -119,6 +119,6 @@ def _with_details(
 def _encoder_notes(checkpoints: Sequence[Checkpoint], subject: Subject) -> list[str]:
     from smartcli.workflows.paper_recipes import encoder_notes
 
-    encoders = {str(c.meta["encoder"]["id"]) for c in checkpoints if c.meta.get("encoder")}
+    encoders = {str(c.meta.encoder.id) for c in checkpoints if c.meta.encoder}
     found = [note for encoder in sorted(encoders) for note in encoder_notes(encoder, subject.tasks.names)]
     return list(dict.fromkeys(found))

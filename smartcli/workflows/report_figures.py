@@ -110,7 +110,7 @@ def _best(curves: Sequence[EpochCurve]) -> str:
 
 
 def _lambda(checkpoint: Checkpoint) -> float | dict[str, float] | None:
-    return lambda_of(checkpoint.meta["settings"].get("lambda"), [entry["name"] for entry in checkpoint.meta["tasks"]])
+    return lambda_of(checkpoint.meta.settings.get("lambda"), checkpoint.meta.task_names)
 
 
 def _first_lambda(checkpoint: Checkpoint) -> float:
@@ -120,7 +120,7 @@ def _first_lambda(checkpoint: Checkpoint) -> float:
 
 def _other_settings(checkpoint: Checkpoint) -> dict[str, Any]:
     left_out = RUN_ONLY | {"lambda", "seed", "init"}
-    return {key: value for key, value in checkpoint.meta["settings"].items() if key not in left_out}
+    return {key: value for key, value in checkpoint.meta.settings.items() if key not in left_out}
 
 
 def all_task_figures(name: str, tasks: Sequence[Task], predictions: Predictions, texts: Texts | None) -> list[Drawn]:

@@ -11,7 +11,7 @@ from typing import Any
 from smartcli.counts import counted
 from smartcli.data.predictions import Predictions
 from smartcli.registry.checkpoint import Checkpoint
-from smartcli.registry.meta import references
+from smartcli.registry.meta import CheckpointMeta
 from smartcli.report.errors import Texts, worst_errors
 from smartcli.report.explained import Explained
 from smartcli.report.frames import lambda_text
@@ -60,9 +60,10 @@ def make_section(
     """
     meta, tasks = checkpoint.meta, [task for task in subject.tasks if task.name in predictions]
     figures = all_task_figures(checkpoint.name, tasks, predictions, texts) + run_figures(checkpoint, tasks)
+    made = "–" if meta.created is None else meta.created
     return Section(
         name=checkpoint.name,
-        summary=f"{meta['kind']}: {meta['method']}; {checkpoint.size / 1e6:,.1f} MB; made {meta.get('created', '–')}",
+        summary=f"{meta.kind}: {meta.method}; {checkpoint.size / 1e6:,.1f} MB; made {made}",
         figures=tuple(figures),
         calibration=_calibration_grid(tasks, predictions),
         errors=tuple(
@@ -103,28 +104,22 @@ def _error_table(task: Task, predictions: Predictions, texts: Texts | None) -> E
 def _lineage(checkpoint: Checkpoint) -> list[str]:
     meta = checkpoint.meta
     lines = [
-        f"started from {name} (manifest {(manifest or '–')[:12]})"
-        if meta["kind"] != "ensemble"
-        else f"member {name} (manifest {(manifest or '–')[:12]})"
-        for name, manifest in references(meta)
+        f"{'member' if meta.ensemble else 'started from'} {one.name} (manifest {(one.manifest or '–')[:12]})"
+        for one in meta.lineage.references
     ]
-    encoder = meta.get("encoder")
-    if encoder:
-        revision = f" at {encoder['revision']}" if encoder.get("revision") else ""
-        lines.append(f"encoder {encoder['id']}{revision}")
-    lines.append(f"data set {meta['data'].get('name', '–')} (fingerprint {meta['data']['fingerprint'][:12]})")
+    if meta.encoder is not None:
+        lines.append(f"encoder {meta.encoder.id}{meta.encoder.revision_words}")
+    lines.append(f"data set {meta.data.name or '–'} (fingerprint {meta.data.fingerprint[:12]})")
     lines.append(f"this checkpoint: manifest {checkpoint.manifest_hash[:12]}")
     return lines
 
 
-def _settings(meta: Mapping[str, Any]) -> list[tuple[str, str]]:
-    pairs = [("command", shlex.join(str(word) for word in meta.get("command") or []) or "–")]
-    pairs += [(str(key), _plain(value)) for key, value in meta["settings"].items() if value is not None]
-    pairs += [(f"version of {key}", _plain(value)) for key, value in (meta.get("versions") or {}).items()]
-    for key in ("best_epoch", "seconds", "machine"):
-        if meta.get(key) is not None:
-            pairs.append((key.replace("_", " "), _plain(meta[key])))
-    return pairs
+def _settings(meta: CheckpointMeta) -> list[tuple[str, str]]:
+    pairs = [("command", shlex.join(str(word) for word in meta.command) or "–")]
+    pairs += [(str(key), _plain(value)) for key, value in meta.settings.items() if value is not None]
+    pairs += [(f"version of {key}", _plain(value)) for key, value in meta.versions.items()]
+    others = {"best epoch": meta.best_epoch, "seconds": meta.seconds, "machine": meta.machine}
+    return pairs + [(key, _plain(value)) for key, value in others.items() if value is not None]
 
 
 def _plain(value: Any) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from smartcli.home import Home
 from smartcli.report.compare import Line, Verdict, judge, spread
-from smartcli.tasks import TaskTable
 from smartcli.workflows.cells import Base, Cell, Finished, Planned, Watcher, plan, seeds_from, shared_flags
 from smartcli.workflows.jobs import work_off
 from smartcli.workflows.paper_recipes import OVERALL, PaperRecipe, paper_scores, read_recipe
@@ -69,7 +68,7 @@ def run_reproduction(work: Reproduction, argv: list[str], watcher: Watcher, jobs
     from smartcli.data.store import open_data
 
     finished = work_off(work.base, work.planned, argv, watcher, jobs)
-    data_set = open_data(work.base.home, finished[-1].meta["settings"]["data"])
+    data_set = open_data(work.base.home, finished[-1].meta.settings["data"])
     # Figure 3 trains one task alone, so an overall would be missing.
     scores = (*data_set.tasks.names, OVERALL) if work.recipe.curve is None else (work.recipe.curve,)
     lines, extra, notes = _lines(work, finished, scores, data_set, argv)
@@ -143,7 +142,7 @@ def figure3_curves(home: Home, work: Reproduction) -> tuple[str, list[EpochCurve
 
     assert work.recipe.curve is not None
     registry, curves = Registry(home), []
-    tasks = TaskTable.from_json(registry.open(work.planned[-1].name).meta["all_tasks"])
+    tasks = registry.open(work.planned[-1].name).all_tasks
     for row in work.recipe.rows:
         found = []
         for one in work.planned:

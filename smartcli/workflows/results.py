@@ -13,6 +13,7 @@ from smartcli.atomic import write_output
 from smartcli.config import Settings
 from smartcli.counts import counted
 from smartcli.errors import UserError
+from smartcli.registry.meta import CheckpointMeta
 from smartcli.report.compare import (
     Line,
     Verdict,
@@ -69,9 +70,9 @@ class Results:
         }
 
 
-def scores_of(meta: Mapping[str, Any], scores: Sequence[str]) -> dict[str, float | None]:
+def scores_of(meta: CheckpointMeta, scores: Sequence[str]) -> dict[str, float | None]:
     """Return a checkpoint's dev scores by name (a task, or overall)."""
-    return {score: score_of(meta["metrics"].get(score)) for score in scores}
+    return {score: score_of(meta.metrics.get(score)) for score in scores}
 
 
 def lines_of(
@@ -92,14 +93,14 @@ def lines_of(
 
 def facts_of(data_set: DataSet, finished: Sequence[Finished], seeds: Sequence[int]) -> list[str]:
     """Return data, encoder, rows, seeds and date, as a results file must name them; of the tasks that were trained."""
-    settings = finished[-1].meta["settings"]
+    settings = finished[-1].meta.settings
     rows = settings.get("rows")
     counts = ", ".join(f"{task} {data_set.count(task, 'train'):,}" for task in _trained(data_set, finished))
     used = f"{counted(rows, 'training row')} a task" if rows else "all training rows"
     word = "seed" if len(seeds) == 1 else "seeds"
     return [
         f"data: {data_set.title} ({counts} training rows), {used}, scores on dev",
-        f"encoder: {finished[-1].meta['encoder']['id']}",
+        f"encoder: {finished[-1].meta.encoder_ids[0]}",
         f"{word}: {', '.join(str(seed) for seed in seeds)}"
         + ("" if len(seeds) == 1 else " (mean ± standard deviation)"),
         *_training_facts(finished),
@@ -111,18 +112,19 @@ def _training_facts(finished: Sequence[Finished]) -> list[str]:
     """Return what all trainings share of learning rate, epochs, number format and choice of the checkpoint."""
     metas = [one.meta for one in finished if one.planned.command == "finetune"]
 
-    def shared(part: str, key: str) -> Any:
-        values = [meta[part].get(key) for meta in metas]
+    def shared(parts: Sequence[Mapping[str, Any]], key: str) -> Any:
+        values = [part.get(key) for part in parts]
         return values[0] if all(value == values[0] for value in values) else None
 
-    lr, keep = shared("settings", "lr"), shared("settings", "keep")
+    settings = [meta.settings for meta in metas]
+    lr, keep = shared(settings, "lr"), shared(settings, "keep")
     out = [] if lr is None else [f"lr: {lr:g}"]
-    epochs = [Settings.from_json(meta["settings"]).epochs for meta in metas]
+    epochs = [Settings.from_json(meta.settings).epochs for meta in metas]
     usual = {value.default for value in epochs}
     others = sorted({f"{task} {n}" for value in epochs for task, n in value.by_task})
     if len(usual) == 1:
         out.append(f"epochs: {usual.pop()}" + (f" ({', '.join(others)} where sequential)" if others else ""))
-    precision = shared("machine", "precision")
+    precision = shared([meta.machine if isinstance(meta.machine, dict) else {} for meta in metas], "precision")
     out += [] if precision is None else [f"precision: {precision}"]
     chosen = {"best": "each row's best epoch by dev overall", "last": "each row's last epoch"}
     return [*out, f"checkpoint: {chosen[keep]}"] if keep in chosen else out
@@ -136,18 +138,18 @@ def notes_of(data_set: DataSet, finished: Sequence[Finished]) -> list[str]:
     meta, other = finished[-1].meta, []
     for task, counts in paper().rows.items():
         if task in _trained(data_set, finished):
-            used = min(data_set.count(task, "train"), meta["settings"].get("rows") or counts[0])
+            used = min(data_set.count(task, "train"), meta.settings.get("rows") or counts[0])
             if used != counts[0]:
                 other.append(f"{task} {used:,} ({counts[0]:,})")
     notes = (
         [f"Training rows here (in the paper): {', '.join(other)}; these scores are not comparable."] if other else []
     )
-    return notes + encoder_notes(meta["encoder"]["id"], _trained(data_set, finished))
+    return notes + encoder_notes(meta.encoder_ids[0], _trained(data_set, finished))
 
 
 def _trained(data_set: DataSet, finished: Sequence[Finished]) -> list[str]:
     """Return the tasks that any of the trainings had, in table order."""
-    names = {task["name"] for one in finished for task in one.meta["tasks"]}
+    names = {name for one in finished for name in one.meta.task_names}
     return [task for task in data_set.tasks.names if task in names]
 
 

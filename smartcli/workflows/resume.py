@@ -13,6 +13,7 @@ from smartcli.home import Home
 from smartcli.option_table import OPTION_OF, OPTIONS, RUN_ONLY
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.checkpoints import Registry
+from smartcli.registry.meta import EncoderRecord
 from smartcli.registry.runs import Run, Runs
 from smartcli.workflows.settings import Resolved, adopt, same_value, show
 
@@ -47,7 +48,7 @@ def find_run(home: Home, command: str, name: str | None, resume: str | None) -> 
 
 
 def _command_of(run: Run) -> Any:
-    return run.header.get("command")
+    return run.header.command
 
 
 def _of_command(run: Run, command: str) -> Run:
@@ -65,11 +66,11 @@ def check_finished(checkpoint: Checkpoint, command: str, resolved: Resolved) -> 
     Only options that were given count where the rest comes from defaults, as when a run goes on.
     """
     meta = checkpoint.meta
-    if meta["kind"] != command:
+    if meta.kind != command:
         raise UserError(
-            f'"{checkpoint.name}" exists already, as a checkpoint of kind {meta["kind"]}; choose another --name'
+            f'"{checkpoint.name}" exists already, as a checkpoint of kind {meta.kind}; choose another --name'
         )
-    stored = Settings.from_json(meta["settings"])
+    stored = Settings.from_json(meta.settings)
     for option in OPTIONS:
         if option.key in RUN_ONLY or option.key not in resolved.given:
             continue
@@ -79,11 +80,11 @@ def check_finished(checkpoint: Checkpoint, command: str, resolved: Resolved) -> 
                 f'"{checkpoint.name}" is finished already, with {option.flag} {show(kept)}, not {show(asked)}; '
                 "choose another --name"
             )
-    same_name = meta["data"]["name"] == resolved.data_set.name
-    if same_name and meta["data"]["fingerprint"] != resolved.data_set.fingerprint:
+    same_name = meta.data.name == resolved.data_set.name
+    if same_name and meta.data.fingerprint != resolved.data_set.fingerprint:
         raise UserError(
-            f'"{checkpoint.name}" is finished already, on other content of the data set "{meta["data"]["name"]}" '
-            f"({meta['data']['fingerprint'][:12]}, now {resolved.data_set.fingerprint[:12]}); choose another --name"
+            f'"{checkpoint.name}" is finished already, on other content of the data set "{meta.data.name}" '
+            f"({meta.data.fingerprint[:12]}, now {resolved.data_set.fingerprint[:12]}); choose another --name"
         )
 
 
@@ -104,14 +105,14 @@ def machine_changes(started: Mapping[str, Any], now: Mapping[str, Any]) -> list[
     return [f"{key} is {now[key]}, but the run started with {was.get(key)}" for key in keys if was.get(key) != now[key]]
 
 
-def check_encoder(run: Run, about: Mapping[str, Any]) -> None:
+def check_encoder(run: Run, about: EncoderRecord) -> None:
     """Raise a UserError when the encoder or its tokenizer is not the one with which the run started."""
-    stored = run.header["encoder"]
-    for key, value in stored.items():
-        if about.get(key) != value:
+    stored, now = run.header.encoder, about.to_json()
+    for key, value in stored.to_json().items():
+        if now.get(key) != value:
             raise UserError(
-                f'the encoder "{stored.get("id")}" was changed since the run "{run.name}" started: its {key} was '
-                f"{_short(value)}, now {_short(about.get(key))}; put the old one back, or remove the run with: "
+                f'the encoder "{stored.id}" was changed since the run "{run.name}" started: its {key} was '
+                f"{_short(value)}, now {_short(now.get(key))}; put the old one back, or remove the run with: "
                 f"smart runs rm {run.name}"
             )
 
@@ -131,12 +132,12 @@ def adopt_run(home: Home, run: Run, resolved: Resolved) -> Resolved:
     from smartcli.data.store import open_data
 
     header = run.header
-    settings = adopt(resolved, Settings.from_json(header["settings"]), run.name)
+    settings = adopt(resolved, Settings.from_json(header.settings), run.name)
     data_set = open_data(home, settings.data)
-    if data_set.fingerprint != header["data"]["fingerprint"]:
+    if data_set.fingerprint != header.data.fingerprint:
         raise UserError(
             f'the data set "{data_set.name}" was changed since the run "{run.name}" started '
-            f"({header['data']['fingerprint'][:12]}, now {data_set.fingerprint[:12]}); prepare the old content again, "
+            f"({header.data.fingerprint[:12]}, now {data_set.fingerprint[:12]}); prepare the old content again, "
             f"or remove the run with: smart runs rm {run.name}"
         )
     plain = Settings()

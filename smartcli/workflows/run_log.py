@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from smartcli.atomic import explain_os_errors
 from smartcli.errors import SmartCliError
+from smartcli.registry.runs import RunHeader
 
 if TYPE_CHECKING:
     from smartcli.engine.train import Job, Result
@@ -55,18 +56,20 @@ class RunLog:
         return self._file.tell()
 
 
-def start_event(name: str, job: Job, header: Mapping[str, Any]) -> dict[str, Any]:
+def start_event(name: str, job: Job, header: RunHeader) -> dict[str, Any]:
     """Return the first record of a training, from what its run stores about itself."""
     phases = job.phases()
     epochs = {phase.key: phase.epochs for phase in phases}
     return {
         "event": "start",
-        "command": header["command"],
+        "command": header.command,
         "name": name,
         "steps": sum(phase.steps for phase in phases),
         "epochs": phases[0].epochs if len(phases) == 1 else epochs,
-        **{key: header[key] for key in ("settings", "data", "encoder")},
-        **header["machine"],
+        "settings": header.settings,
+        "data": header.data.to_json(),
+        "encoder": header.encoder.to_json(),
+        **header.machine,
     }
 
 

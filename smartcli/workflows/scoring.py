@@ -59,14 +59,14 @@ def subject_of(home: Home, checkpoints: Sequence[Checkpoint], data: str | None =
         from smartcli.data.store import open_data
 
         return subject_of_data(open_data(home, data))
-    trained = {(c.meta["data"]["fingerprint"]): c for c in reversed(checkpoints)}
+    trained = {c.meta.data.fingerprint: c for c in reversed(checkpoints)}
     if len(trained) > 1:
         sets = "; ".join(f"{c.name} on {data_words(c)}" for c in reversed(trained.values()))
         raise UserError(f"the checkpoints were trained on different data: {sets}; name one data set with --data")
     first = checkpoints[0]
-    name = str(first.meta["data"]["name"])
+    name = first.meta.data.name
     if not (home.data / name).is_dir():
-        return Subject(name, first.meta["data"]["fingerprint"], name, first.all_tasks, None)
+        return Subject(name, first.meta.data.fingerprint, name, first.all_tasks, None)
     from smartcli.data.store import open_data
 
     data_set = open_data(home, name)
@@ -76,7 +76,7 @@ def subject_of(home: Home, checkpoints: Sequence[Checkpoint], data: str | None =
 
 def check_unchanged(checkpoint: Checkpoint, data_set: DataSet) -> None:
     """Raise a UserError when the data set is not the one that the checkpoint was trained on."""
-    trained = str(checkpoint.meta["data"]["fingerprint"])
+    trained = checkpoint.meta.data.fingerprint
     if data_set.fingerprint != trained:
         raise UserError(
             f'the data set "{data_set.name}" has changed since {checkpoint.name} was trained: its fingerprint is '
@@ -87,8 +87,8 @@ def check_unchanged(checkpoint: Checkpoint, data_set: DataSet) -> None:
 
 def data_words(checkpoint: Checkpoint) -> str:
     """Return a checkpoint's data set for a message: name and the start of its fingerprint."""
-    data = checkpoint.meta["data"]
-    return f"{data['name']} ({str(data['fingerprint'])[:12]})"
+    data = checkpoint.meta.data
+    return f"{data.name} ({data.fingerprint[:12]})"
 
 
 def shared_tasks(checkpoint: Checkpoint, tasks: TaskTable, where: str) -> tuple[Task, ...]:
@@ -118,12 +118,12 @@ def _shape(task: Task) -> str:
 def members_of(registry: Registry, checkpoint: Checkpoint) -> list[Checkpoint]:
     """Return an ensemble's members; a UserError names one that is gone or another than was combined."""
     members = []
-    for entry in checkpoint.meta["lineage"]["members"]:
+    for entry in checkpoint.meta.lineage.members:
         try:
-            member = registry.open(entry["name"])
+            member = registry.open(entry.name)
         except UserError as error:
-            raise UserError(f"{checkpoint.name} needs its member {entry['name']}: {error}") from error
-        if member.manifest_hash != entry["manifest"]:
+            raise UserError(f"{checkpoint.name} needs its member {entry.name}: {error}") from error
+        if member.manifest_hash != entry.manifest:
             raise UserError(
                 f"{checkpoint.name}: its member {member.name} is not the checkpoint that was combined (another one "
                 "has that name now); make the ensemble again"
@@ -141,14 +141,14 @@ def predictions_on(
     model or by an ensemble's members, and kept beside the registry.
     """
     shared = shared_tasks(checkpoint, subject.tasks, f'data set "{subject.name}"')
-    if split == "dev" and checkpoint.meta["data"]["fingerprint"] == subject.fingerprint:
+    if split == "dev" and checkpoint.meta.data.fingerprint == subject.fingerprint:
         return checkpoint.predictions()
     from smartcli.registry.predictions_store import load_predictions, save_predictions
 
     stored = load_predictions(home, checkpoint, subject.fingerprint, split)
     if stored is not None:
         return stored
-    if checkpoint.meta["kind"] == "ensemble":
+    if checkpoint.meta.ensemble:
         members = members_of(registry, checkpoint)
         each = [predictions_on(home, registry, member, subject, split, say) for member in members]
         with_rows = [task for task in shared if task.name in each[0]]

@@ -90,7 +90,7 @@ def select_members(home: Home, names: Sequence[str], top: int, prefix: str, argv
     opened = {name: registry.open(name) for name in names}
     first = next(iter(opened.values()))
     tasks = tuple(first.all_tasks)
-    found = choose(tasks, {n: c.predictions() for n, c in opened.items()}, top, first.meta["data"]["fingerprint"])
+    found = choose(tasks, {n: c.predictions() for n, c in opened.items()}, top, first.meta.data.fingerprint)
     known = "\0".join(f"{name}@{opened[name].manifest_hash}" for name in found.members)
     name = f"top{top}-{prefix}-{hashlib.sha256(known.encode()).hexdigest()[:8]}"
     if name not in registry.names():

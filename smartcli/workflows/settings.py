@@ -198,15 +198,17 @@ def _initial(home: Home, name: str | None) -> _Initial | None:
     if name is None:
         return None
     from smartcli.registry.checkpoints import Registry
+    from smartcli.registry.meta import EncoderRecord
 
     try:
         meta = Registry(home).open(name).meta
     except UserError as error:
         raise UserError(f"--init: {error}") from error
-    if meta["kind"] == "ensemble":
+    if meta.kind == "ensemble":
         raise UserError(f"--init {name}: this is an ensemble, which has no weights of its own; name one of its members")
-    values = {"encoder": meta["encoder"]["id"], "revision": meta["encoder"].get("revision")}
-    values |= {key: meta["settings"][key] for key in ("pair_mode", "pooling")}
+    encoder = meta.encoder or EncoderRecord()
+    values = {"encoder": encoder.id, "revision": encoder.revision}
+    values |= {key: meta.settings[key] for key in ("pair_mode", "pooling")}
     return _Initial(name, {key: value for key, value in values.items() if value is not None})
 
 

@@ -111,7 +111,7 @@ def run_sweep(sweep: Sweep, argv: list[str], watcher: Watcher, jobs: int = 1) ->
     from smartcli.data.store import open_data
 
     finished = work_off(sweep.base, sweep.planned, argv, watcher, jobs)
-    data_set = open_data(sweep.base.home, finished[0].meta["settings"]["data"])
+    data_set = open_data(sweep.base.home, finished[0].meta.settings["data"])
     scores = (*_tasks_of(finished), OVERALL)
     lines = lines_of(finished, scores)
     ranked = sorted(finished, key=lambda one: -_overall(one))
@@ -147,7 +147,7 @@ def add_ensemble(home: Home, results: Results, ranked: Sequence[Finished], top: 
 
 
 def _overall(one: Finished) -> float:
-    value = one.meta["metrics"].get(OVERALL)
+    value = one.meta.metrics.get(OVERALL)
     return -1.0 if value is None else float(value)
 
 
@@ -159,5 +159,5 @@ def _mean(line: Any) -> float:
 def _tasks_of(finished: Sequence[Finished]) -> list[str]:
     tasks: dict[str, None] = {}
     for one in finished:
-        tasks |= dict.fromkeys(task["name"] for task in one.meta["all_tasks"])
+        tasks |= dict.fromkeys(task["name"] for task in one.meta.all_tasks)
     return list(tasks)

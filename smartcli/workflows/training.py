@@ -15,7 +15,8 @@ from smartcli.errors import SmartCliError, Stopped
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.checkpoints import Registry
-from smartcli.registry.runs import Run
+from smartcli.registry.meta import CheckpointMeta, DataRecord
+from smartcli.registry.runs import Run, RunHeader
 from smartcli.workflows.finish import describe, predictions_of, register
 from smartcli.workflows.inputs import Inputs, read_inputs
 from smartcli.workflows.remarks import remarks
@@ -43,7 +44,8 @@ class TrainOutcome:
     """The checkpoint of a training; `already` says that it was there before, with the same settings."""
 
     name: str
-    meta: dict[str, Any]
+    meta: CheckpointMeta | None
+    """None in a process that follows the first one."""
     already: bool = False
 
 
@@ -90,7 +92,7 @@ class Training:
         told = wait_for_first(self.processes)
         say = lambda text: self.listener({"event": "note", "message": text})  # noqa: E731
         self.inputs = read_inputs(self.home, self.data_set, settings, say)
-        started = run.header["machine"] if run is not None else {}
+        started = run.header.machine if run is not None else {}
         if run is not None:
             check_encoder(run, self.inputs.source.about)
         asked = as_started(settings, started, self.resolved.given) if told is None else as_told(settings, told)
@@ -137,24 +139,24 @@ class Training:
         return {
             "settings": self.resolved.settings.to_json(),
             "data set": self.data_set.fingerprint,
-            "encoder": self.inputs.source.about,
+            "encoder": self.inputs.source.about.to_json(),
             "torch": self.machine()["torch"],
             "device": self.choice.device,
             "precision": self.choice.precision,
             "threads": asked.threads,
         }
 
-    def header(self) -> dict[str, Any]:
+    def header(self) -> RunHeader:
         """Return what a run stores about itself."""
-        return {
-            "command": self.command,
-            "argv": self.argv,
-            "settings": self.resolved.settings.to_json(),
-            "data": {"name": self.data_set.name, "fingerprint": self.data_set.fingerprint},
-            "encoder": self.inputs.source.about,
-            "machine": self.machine(),
-            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        }
+        return RunHeader(
+            command=self.command,
+            argv=self.argv,
+            settings=self.resolved.settings.to_json(),
+            data=DataRecord(name=self.data_set.name, fingerprint=self.data_set.fingerprint),
+            encoder=self.inputs.source.about,
+            machine=self.machine(),
+            created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        )
 
     def run(self, run: Run, registry: Registry) -> Checkpoint:
         """Train from the run's last save, or from the start, and register the result."""
@@ -213,7 +215,7 @@ class Training:
             return None
         from smartcli.engine.state import Snapshot
 
-        for change in machine_changes(run.header["machine"], self.machine()):
+        for change in machine_changes(run.header.machine, self.machine()):
             self.warn(
                 f"{change}: it goes on, but its numbers may differ from an uninterrupted run's in the last digits"
             )

@@ -13,7 +13,7 @@ from smartcli.cli.output import size_text
 from smartcli.cli.show import sparkline
 from smartcli.home import Home
 from smartcli.registry.checkpoints import Registry
-from smartcli.registry.runs import Runs
+from smartcli.registry.runs import RunHeader, Runs
 
 Smart = Callable[..., Result]
 
@@ -22,9 +22,9 @@ Smart = Callable[..., Result]
 def filled(home: Home) -> Home:
     """Two checkpoints, an ensemble of them, and an interrupted run."""
     registry = Registry(home)
-    made = [registry.commit(name, make_fill(name)).reference() for name in ("ckpt1", "ckpt2")]
+    made = [registry.commit(name, make_fill(name)).reference().to_json() for name in ("ckpt1", "ckpt2")]
     registry.commit("both", make_fill("both", kind="ensemble", lineage={"init": None, "members": made}))
-    run = Runs(home).create("going", {"command": ["smart", "finetune", "--name", "[red]"], "settings": {}})
+    run = Runs(home).create("going", RunHeader(argv=["smart", "finetune", "--name", "[red]"]))
     run.save(lambda folder: None, {"step": 1234})
     return home
 

@@ -48,8 +48,8 @@ def test_scores_of_the_registered_ensemble_are_medians(home: Home, smart: Smart)
     # row 3: truth 3, two members say 2.5; elsewhere two members say the truth
     assert found.predictions()["sts"].predictions.tolist() == [0.0, 1.0, 2.0, 2.5, 4.0, 5.0]
     assert found.predictions()["sst"].predictions.tolist() == [0.0, 1.0, 2.0, 4.0, 4.0, 0.0]
-    assert [entry["name"] for entry in found.meta["lineage"]["members"]] == ["ckpt1", "ckpt2", "ckpt3"]
-    assert found.meta["metrics"]["sst"] == {"accuracy": pytest.approx(5 / 6), "n": 6}
+    assert [one.name for one in found.meta.lineage.members] == ["ckpt1", "ckpt2", "ckpt3"]
+    assert found.meta.metrics["sst"] == {"accuracy": pytest.approx(5 / 6), "n": 6}
 
 
 def test_a_member_cannot_be_removed_under_its_ensemble(home: Home, smart: Smart) -> None:

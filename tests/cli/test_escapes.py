@@ -20,6 +20,7 @@ from smartcli.cli.state import CliState
 from smartcli.cli.training import print_rows
 from smartcli.home import Home
 from smartcli.registry.checkpoints import Registry
+from smartcli.registry.meta import CheckpointMeta
 from smartcli.report.compare import Line
 from smartcli.tasks import parse_task
 from smartcli.visible import code_span
@@ -116,11 +117,13 @@ def test_commands_about_checkpoints_print_no_escape_sequence(smart: Smart, home:
 
 def test_cards_and_results_files_hold_no_markup_of_others(home: Home) -> None:
     scores = {"mood": {"accuracy": 0.5, "n": 2}, "overall": 0.5}
-    meta = {
-        "name": "one", "kind": "finetune", "method": NASTY, "settings": {"max_length": 9, "pair_mode": "concat"},
+    stored = {
+        "name": "one", "kind": "finetune", "method": NASTY, "lineage": {},
+        "settings": {"max_length": 9, "pair_mode": "concat"},
         "data": {"name": NASTY, "fingerprint": "f" * 64}, "encoder": {"id": NASTY}, "metrics": scores,
         "best_epoch": 1, "command": ["smart", NASTY],
     }  # fmt: skip
+    meta = CheckpointMeta.from_json(stored)
     task = parse_task(
         {"name": "mood", "kind": "classification", "text": ["s"], "label": "y", "labels": ["a", NASTY]}, ""
     )

@@ -57,8 +57,8 @@ def test_pretrain_then_finetune_from_it(shop: Shop, smart: Callable[..., Any]) -
     assert smart("pretrain-qqp", "--encoder", shop.encoder, "--name", "pre", *QUICK).exit_code == 0
     found = smart("finetune", "--init", "pre", "--max-steps", "1", *QUICK)
     assert found.exit_code == 0, found.stderr
-    assert shop.open_checkpoint("ckpt1").meta["method"] == "concat simultaneous init"
-    assert [task["name"] for task in shop.open_checkpoint("pre").meta["tasks"]] == ["qqp"]
+    assert shop.open_checkpoint("ckpt1").meta.method == "concat simultaneous init"
+    assert [task["name"] for task in shop.open_checkpoint("pre").meta.tasks] == ["qqp"]
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,6 @@ def test_a_training_runs_to_its_end_and_is_scored(home: Home, tmp_path: Path, pr
     shop = Shop.open(home, tmp_path)
     shop.train("on-gpu", device=DEVICE.type, precision=precision, epochs="1", **{"lambda": "1"})
     meta = shop.open_checkpoint("on-gpu").meta
-    assert meta["machine"]["device"] == DEVICE.type
-    assert meta["machine"]["precision"] == precision
-    assert set(meta["metrics"]) >= {"sst", "qqp", "sts"}
+    assert meta.machine["device"] == DEVICE.type
+    assert meta.machine["precision"] == precision
+    assert set(meta.metrics) >= {"sst", "qqp", "sts"}

@@ -14,7 +14,7 @@ from smartcli.errors import SmartCliError, UserError
 from smartcli.home import Home
 from smartcli.registry.checkpoints import Registry
 from smartcli.registry.predictions_store import load_predictions, save_predictions
-from smartcli.registry.runs import Runs
+from smartcli.registry.runs import RunHeader, Runs
 from smartcli.workflows.checkpoints import list_checkpoints, list_runs, show_checkpoint
 
 PROCESSES = 8
@@ -38,7 +38,7 @@ def live(home: Home, seed: int, seconds: float) -> dict[str, list[str]]:
 
 def finetune(home: Home, registry: Registry, draw: random.Random) -> list[str]:
     with registry.claim(None) as name:
-        run = Runs(home).create(name, {"settings": {}})
+        run = Runs(home).create(name, RunHeader(settings={}))
         with run.lock():
             run.save(lambda folder: (folder / "w").write_bytes(b"1") and None, {"step": 1})
             registry.commit(name, make_fill(name, seed=draw.randrange(100)))
@@ -55,7 +55,7 @@ def name_it(home: Home, registry: Registry, draw: random.Random) -> list[str]:
 
 def combine(home: Home, registry: Registry, draw: random.Random) -> list[str]:
     found, _ = registry.scan()
-    members = [checkpoint.reference() for checkpoint in found[:2]]
+    members = [checkpoint.reference().to_json() for checkpoint in found[:2]]
     with registry.claim(None) as name:
         registry.commit(name, make_fill(name, kind="ensemble", lineage={"init": None, "members": members}))
     return [name]

@@ -16,13 +16,13 @@ from training import Shop
 from smartcli.atomic import DISK, write_file
 from smartcli.home import Home
 from smartcli.registry.checkpoints import Registry
-from smartcli.registry.runs import Runs
+from smartcli.registry.runs import RunHeader, Runs
 from smartcli.workflows.ensemble import ensemble
 
 
 def train(home: Home, name: str) -> None:
     with Registry(home).claim(name):
-        run = Runs(home).create(name, {"settings": {}})
+        run = Runs(home).create(name, RunHeader(settings={}))
         for step in (1, 2):
             run.save(lambda folder: DISK.write(folder / "weights", b"w" * 5000), {"step": step})
         Registry(home).commit(name, make_fill(name))

@@ -13,7 +13,7 @@ from registry_fixtures import make_fill
 from smartcli.home import Home
 from smartcli.processes import this_process
 from smartcli.registry.checkpoints import Registry
-from smartcli.registry.runs import Runs
+from smartcli.registry.runs import RunHeader, Runs
 
 STEPS = 3
 
@@ -26,7 +26,7 @@ def train(home: Home, name: str, pause: float = 0.0) -> str:
     if runs.exists(name):
         return finish(home, name, pause)
     with registry.claim(name):
-        runs.create(name, {"settings": {"init": None}})
+        runs.create(name, RunHeader(settings={"init": None}))
         return finish(home, name, pause)
 
 

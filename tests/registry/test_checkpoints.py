@@ -14,7 +14,7 @@ from smartcli.errors import SmartCliError, UserError
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.checkpoints import Registry
-from smartcli.registry.runs import Runs
+from smartcli.registry.runs import RunHeader, Runs
 
 
 def register(home: Home, name: str | None = None, **changes: Any) -> Checkpoint:
@@ -27,7 +27,7 @@ def test_a_committed_checkpoint_reads_back(home: Home) -> None:
     made = register(home, "first")
     found = Registry(home).open("first")
     assert found == made
-    assert found.meta["method"] == "concat simultaneous smart"
+    assert found.meta.method == "concat simultaneous smart"
     assert found.fingerprint == FINGERPRINT
     assert found.path("README.md").read_bytes() == found.read("README.md") == b"# first\n"
     assert found.predictions()["mood"].predictions.tolist() == [0, 1, 1, 1]
@@ -87,7 +87,7 @@ def test_a_number_is_never_given_twice(home: Home) -> None:
 @pytest.mark.parametrize("taken_by", ["checkpoint", "run"])
 def test_a_taken_name_is_the_users_mistake(home: Home, taken_by: str) -> None:
     if taken_by == "run":
-        Runs(home).create("mine", {"settings": {}})
+        Runs(home).create("mine", RunHeader(settings={}))
     else:
         register(home, "mine")
     with (
@@ -142,7 +142,7 @@ def test_what_cannot_be_read_back_is_not_committed(home: Home, change: Any, mess
 
 def test_a_named_checkpoint_is_not_removed_without_force(home: Home) -> None:
     registry = Registry(home)
-    members = [register(home).reference(), register(home).reference()]
+    members = [register(home).reference().to_json(), register(home).reference().to_json()]
     register(home, "both", kind="ensemble", lineage={"init": None, "members": members})
     register(home, "later", lineage={"init": members[0], "members": []})
     with pytest.raises(UserError, match='"ckpt1" is named by "both", "later"'):
@@ -157,7 +157,7 @@ def test_a_named_checkpoint_is_not_removed_without_force(home: Home) -> None:
 
 def test_a_run_in_progress_protects_what_it_started_from(home: Home) -> None:
     register(home)
-    Runs(home).create("next", {"settings": {"init": "ckpt1"}})
+    Runs(home).create("next", RunHeader(settings={"init": "ckpt1"}))
     with pytest.raises(UserError, match='named by the run "next"'):
         Registry(home).remove("ckpt1")
 
@@ -165,7 +165,7 @@ def test_a_run_in_progress_protects_what_it_started_from(home: Home) -> None:
 def test_lineage_does_not_hold_a_later_checkpoint_of_the_same_name(home: Home) -> None:
     registry = Registry(home)
     first = register(home, "base")
-    register(home, "child", lineage={"init": first.reference(), "members": []})
+    register(home, "child", lineage={"init": first.reference().to_json(), "members": []})
     registry.remove("base", force=True)
     register(home, "base", seed=5)
     registry.remove("base")
@@ -175,7 +175,7 @@ def test_lineage_does_not_hold_a_later_checkpoint_of_the_same_name(home: Home) -
 def test_removal_takes_a_left_over_run_and_stored_predictions_along(home: Home) -> None:
     registry = Registry(home)
     with registry.claim("x") as name:
-        Runs(home).create(name, {"settings": {}})
+        Runs(home).create(name, RunHeader(settings={}))
         made = registry.commit(name, make_fill(name))
     DISK.make_folder(home.predictions / f"x@{made.manifest_hash}")
     registry.remove("x")
@@ -186,7 +186,7 @@ def test_removal_takes_a_left_over_run_and_stored_predictions_along(home: Home) 
 def test_the_next_claim_removes_a_run_whose_checkpoint_was_registered(home: Home) -> None:
     registry = Registry(home)
     with registry.claim("x") as name:
-        Runs(home).create(name, {"settings": {}})
+        Runs(home).create(name, RunHeader(settings={}))
         registry.commit(name, make_fill(name))
     assert Runs(home).names() == []
     assert (home.runs / "x").exists()

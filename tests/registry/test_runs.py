@@ -12,9 +12,10 @@ from registry_fixtures import make_fill
 from smartcli.errors import SmartCliError, UserError
 from smartcli.home import Home
 from smartcli.registry.checkpoints import Registry
-from smartcli.registry.runs import Run, Runs
+from smartcli.registry.meta import DataRecord
+from smartcli.registry.runs import Run, RunHeader, Runs
 
-HEADER = {"command": ["smart", "finetune"], "settings": {"seed": 1, "dropout": 0.1}, "data": {"fingerprint": "f"}}
+HEADER = RunHeader(command="finetune", settings={"seed": 1, "dropout": 0.1}, data=DataRecord(fingerprint="f"))
 
 
 def save(run: Run, step: int) -> None:

@@ -143,7 +143,7 @@ def test_coarse_numbers_end_in_finite_weights_and_scores_or_in_an_error_that_nam
         assert all(value >= 0 for key in ("loss", "r_s", "bregman") for value in event.get(key, {}).values())
     found = shop.open_checkpoint("mine").predictions()
     for task, metric in (("sst", "accuracy"), ("qqp", "accuracy"), ("sts", "pearson")):
-        value = meta["metrics"][task][metric]
+        value = meta.metrics[task][metric]
         constant = len(set(found[task].predictions)) == 1
         assert (value is None) == (metric == "pearson" and constant), task
         if value is None:
@@ -159,6 +159,6 @@ def test_a_constant_prediction_gives_null_and_a_warning_and_the_last_epoch(shop:
 
     save_small(shop.home, "large", change=large)
     meta = shop.train("mine", data="large", tasks="sts").meta
-    assert meta["metrics"]["sts"] == {"pearson": None, "n": DEV}
-    assert meta["best_epoch"] == 2
+    assert meta.metrics["sts"] == {"pearson": None, "n": DEV}
+    assert meta.best_epoch == 2
     assert any("the last one is kept" in event["message"] for event in shop.of_kind("warning"))

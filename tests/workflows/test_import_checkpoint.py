@@ -67,7 +67,7 @@ def test_another_name_says_whence_it_came_and_predicts_the_same(smart: Smart, ho
     source = trained(other)
     assert smart("checkpoints", "import", source.folder, "--name", "lab").exit_code == 0
     mine = Registry(home).open("lab")
-    assert mine.meta["imported"] == {"name": "ckpt3", "manifest": source.manifest_hash}
+    assert mine.meta.to_json()["imported"] == {"name": "ckpt3", "manifest": source.manifest_hash}
     assert mine.read("README.md").startswith(b"# lab\n")
     assert mine.read("predictions-dev.csv") == source.read("predictions-dev.csv")
     assert Registry(home).verify() == []

@@ -79,7 +79,7 @@ def rewritten(home: Home, source: Checkpoint, name: str, heads: bytes) -> Checkp
         for file in ("config.json", "model.safetensors", "tokenizer.json", "predictions-dev.csv"):
             (folder / file).write_bytes(source.read(file))
         (folder / "heads.safetensors").write_bytes(heads)
-        (folder / "smart.json").write_bytes(canonical_json(source.meta | {"name": name}))
+        (folder / "smart.json").write_bytes(canonical_json(source.meta.to_json() | {"name": name}))
 
     registry = Registry(home)
     with registry.claim(name) as taken:

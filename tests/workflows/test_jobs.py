@@ -73,7 +73,7 @@ def test_two_at_a_time_have_the_bits_of_one_after_the_other_and_wait_for_what_th
     assert [one.planned for one in finished] == planned
     assert watcher.trained[0] == planned[0].name, "the pre-training ends before the cells that start from it"
     assert weights(base, planned) == expected
-    assert finished[1].meta["command"] == ["smart", "sweep"]
+    assert finished[1].meta.command == ["smart", "sweep"]
     again = Silent()
     work_off(base, planned, ["smart"], again, jobs=2)
     assert (again.trained, again.reused) == ([], [one.name for one in planned])

@@ -40,7 +40,7 @@ def test_all_rows_of_table_2_run_are_reused_and_judged(home: Home, flags: dict[s
     assert any("sst 8 (8,544)" in note for note in results.notes)
 
     registry = Registry(home)
-    settings = {one.cell.id: registry.open(one.name).meta["settings"] for one in work.planned}
+    settings = {one.cell.id: registry.open(one.name).meta.settings for one in work.planned}
     assert settings["baseline"]["pair_mode"] == "separate"
     assert settings["baseline"]["schedule"] == "sequential"
     assert settings["concat-smart-surgery-pretrain"]["surgery"] == "pcgrad"

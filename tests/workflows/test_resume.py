@@ -14,7 +14,8 @@ from training import STEPS, Event, Shop, assert_same_training, comparable, log_o
 from smartcli.errors import SmartCliError, Stopped, UserError
 from smartcli.home import Home
 from smartcli.registry.locks import hold
-from smartcli.registry.runs import Runs
+from smartcli.registry.meta import DataRecord
+from smartcli.registry.runs import RunHeader, Runs
 from smartcli.workflows.resume import find_run
 
 
@@ -117,8 +118,8 @@ def test_sigterm_ends_after_the_step_with_143_and_the_command_to_go_on(shop: Sho
 
 def interrupted(shop: Shop, name: str, command: str = "finetune", /, **options: Any) -> None:
     resolved = shop.resolve(command, **options)
-    data = {"name": resolved.data_set.name, "fingerprint": resolved.data_set.fingerprint}
-    Runs(shop.home).create(name, {"command": command, "settings": resolved.settings.to_json(), "data": data})
+    data = DataRecord(name=resolved.data_set.name, fingerprint=resolved.data_set.fingerprint)
+    Runs(shop.home).create(name, RunHeader(command=command, settings=resolved.settings.to_json(), data=data))
 
 
 def finished(shop: Shop, name: str, /, **options: Any) -> None:
@@ -231,7 +232,7 @@ def test_a_run_whose_data_set_was_changed_is_refused(shop: Shop) -> None:
 def test_a_run_keeps_its_data_set_when_another_was_prepared_since(shop: Shop) -> None:
     shop.stopped("mine", stop=1)
     save_small(shop.home, "newer", seed=1)
-    assert shop.train("mine", resume="auto").meta["data"]["name"] == "small"
+    assert shop.train("mine", resume="auto").meta.data.name == "small"
 
 
 def test_a_run_whose_encoder_was_changed_is_refused(shop: Shop) -> None:

@@ -85,11 +85,11 @@ def test_two_processes_give_the_loss_curve_of_one(shop: Shop, tmp_path: Path) ->
     assert Runs(shop.home).names() == []
     for name in jobs:
         one, two = (shop.open_checkpoint(found) for found in (f"{name}1", name))
-        assert (one.meta["machine"]["processes"], two.meta["machine"]["processes"]) == (1, 2)
+        assert (one.meta.machine["processes"], two.meta.machine["processes"]) == (1, 2)
         assert [event["event"] for event in log_of(two)] == [event["event"] for event in log_of(one)]
-        assert two.meta["best_epoch"] == one.meta["best_epoch"]
-        for task, scores in one.meta["metrics"].items():
-            assert two.meta["metrics"][task] == pytest.approx(scores, abs=1e-3), (name, task)
+        assert two.meta.best_epoch == one.meta.best_epoch
+        for task, scores in one.meta.metrics.items():
+            assert two.meta.metrics[task] == pytest.approx(scores, abs=1e-3), (name, task)
 
 
 @pytest.mark.slow
@@ -262,4 +262,4 @@ def test_an_old_run_of_that_name_on_another_machine_is_not_gone_on_with(shop: Sh
     running = start_apart([shop.home.root, second.root], *short(shop))
     _, err = running.communicate(timeout=120)
     assert running.returncode == 0, err
-    assert Registry(shop.home).open("apart").meta["machine"]["processes"] == 2
+    assert Registry(shop.home).open("apart").meta.machine["processes"] == 2

@@ -123,7 +123,7 @@ def test_a_sweep_that_is_cut_off_goes_on_and_its_table_is_mean_and_deviation(hom
     assert second.trained == [plan.planned[3].name]
     assert set(Registry(home).names()) == {one.name for one in plan.planned}
 
-    overall = {one.planned.name: one.meta["metrics"]["overall"] for one in ranked}
+    overall = {one.planned.name: one.meta.metrics["overall"] for one in ranked}
     assert list(overall.values()) == sorted(overall.values(), reverse=True)
     by_cell = {line.id: line.ours["overall"] for line in results.lines}
     for cell in ("lambda0", "lambda1"):
@@ -138,7 +138,7 @@ def test_a_sweep_that_is_cut_off_goes_on_and_its_table_is_mean_and_deviation(hom
     assert [line.id for line in more.lines[2:]] == [
         *("best-member", "median-member", "ensemble", "best-member-half", "ensemble-half")
     ]
-    assert Registry(home).open(more.extra["ensemble"]).meta["lineage"]["members"][0]["name"] == results.checkpoints[0]
+    assert Registry(home).open(more.extra["ensemble"]).meta.lineage.members[0].name == results.checkpoints[0]
 
 
 def test_a_cell_that_was_stopped_half_way_goes_on_with_the_same_command(home: Home, tmp_path: Path) -> None:

@@ -62,13 +62,13 @@ def test_a_sequential_run_equals_single_task_runs_chained_by_init(shop: Shop) ->
     whole, chained = shop.open_checkpoint("sequential"), shop.open_checkpoint("third")
     for file in ("model.safetensors", "heads.safetensors", "predictions-dev.csv"):
         assert whole.read(file) == chained.read(file), file
-    assert whole.meta["metrics"] == chained.meta["metrics"]
+    assert whole.meta.metrics == chained.meta.metrics
     assert set(load(chained.read("heads.safetensors"))) == {
         f"{task}.{part}" for task in TASKS.names for part in ("weight", "bias")
     }
-    assert chained.meta["lineage"]["init"]["name"] == "second"
-    assert chained.meta["method"] == "concat simultaneous smart bregman init"
-    assert whole.meta["method"] == "concat sequential smart bregman"
+    assert chained.meta.lineage.init.name == "second"
+    assert chained.meta.method == "concat simultaneous smart bregman init"
+    assert whole.meta.method == "concat sequential smart bregman"
 
 
 def test_a_frozen_encoder_stays_and_the_heads_are_trained(shop: Shop) -> None:
@@ -84,7 +84,7 @@ def test_a_frozen_encoder_stays_and_the_heads_are_trained(shop: Shop) -> None:
 
 def test_init_brings_encoder_and_heads_and_starts_missing_heads_afresh(shop: Shop) -> None:
     shop.train("pre", command="pretrain-qqp", lr="1e-2")
-    assert shop.open_checkpoint("pre").meta["kind"] == "pretrain-qqp"
+    assert shop.open_checkpoint("pre").meta.kind == "pretrain-qqp"
     shop.train("next", init="pre", lr="1e-12", max_steps="1")
     before, after = (weights(shop.open_checkpoint(name)) for name in ("pre", "next"))
     for name, tensor in before.items():
@@ -141,15 +141,15 @@ def test_max_steps_ends_in_the_middle_of_an_epoch_with_a_dev_score(shop: Shop) -
     assert [(event["epoch"], event["step"]) for event in shop.of_kind("dev")] == [(1, 3), (2, 4)]
     # Warm-up and decay count the four steps that there are: two rise, two fall.
     assert [event["lr"] for event in shop.of_kind("step")] == pytest.approx([5e-4, 1e-3, 1e-3, 5e-4])
-    assert shop.open_checkpoint("mine").meta["steps"] == 4
+    assert shop.open_checkpoint("mine").meta.steps == 4
 
 
 def test_overall_is_null_where_a_task_of_the_table_is_not_trained(shop: Shop) -> None:
     meta = shop.train("mine", tasks="sts,sst").meta
-    assert meta["metrics"]["qqp"] is None
-    assert meta["metrics"]["overall"] is None
+    assert meta.metrics["qqp"] is None
+    assert meta.metrics["overall"] is None
     assert all(event["overall"] is None for event in shop.of_kind("dev"))
-    assert meta["best_epoch"] in (1, 2)
+    assert meta.best_epoch in (1, 2)
     assert shop.of_kind("warning") == []
 
 
@@ -220,10 +220,10 @@ def test_a_task_without_train_rows_and_a_set_without_dev_rows_are_refused_at_onc
         shop.train("mine", data="own", tasks="a")
     save_own(shop.home, tasks, {"a": ("train",), "b": ("train", "dev")}, force=True)
     meta = shop.train("mine", data="own").meta
-    assert meta["metrics"]["a"] is None
-    assert meta["metrics"]["b"]["n"] == DEV
+    assert meta.metrics["a"] is None
+    assert meta.metrics["b"]["n"] == DEV
     assert any("no dev score to choose an epoch by" in event["message"] for event in shop.of_kind("warning"))
-    assert meta["best_epoch"] == 2
+    assert meta.best_epoch == 2
 
 
 def test_a_checkpoint_describes_itself(shop: Shop) -> None:
@@ -233,8 +233,8 @@ def test_a_checkpoint_describes_itself(shop: Shop) -> None:
     assert card.startswith("# mine\n")
     assert "concat simultaneous surgery" in card
     assert "smart finetune --name mine --encoder 'a b'" in card
-    assert checkpoint.meta["settings"]["surgery"] == "pcgrad"
-    assert checkpoint.meta["encoder"]["model_type"] == "bert"
+    assert checkpoint.meta.settings["surgery"] == "pcgrad"
+    assert checkpoint.meta.encoder.model_type == "bert"
     assert json.loads(checkpoint.read("config.json"))["model_type"] == "bert"
-    assert {"torch", "numpy", "python", "smartcli"} <= set(checkpoint.meta["versions"])
+    assert {"torch", "numpy", "python", "smartcli"} <= set(checkpoint.meta.versions)
     assert Registry(shop.home).verify() == []
