@@ -70,6 +70,7 @@ class Settings:
     step_size: float = 1e-3
     ascent_steps: int = 1
     norm: Literal["inf", "2"] = "inf"
+    fgm: float = 0.0
     seed: int = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"

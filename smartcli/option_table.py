@@ -83,6 +83,14 @@ OPTIONS: tuple[Option, ...] = (
     Option("step_size", "float", "Ascent step: delta <- project(delta + step-size * g / |g|).", _SMART, low=0),
     Option("ascent_steps", "int", "Ascent steps K.", _SMART, low=1),
     Option("norm", "str", "Norm of a sentence's perturbation.", _SMART, ("inf", "2")),
+    Option(
+        "fgm",
+        "float",
+        "FGM (Miyato et al. 2017): radius of one step against the label on each sentence's word embeddings, whose loss "
+        "is added; 0 is off.",
+        _SMART,
+        low=0,
+    ),
     Option("seed", "int", "Seed of every random draw.", _RUN, low=0, high=2**63 - 1),
     Option("precision", "str", "Number format of training; auto times both.", _RUN, ("auto", "fp32", "bf16")),
     Option("device", "str", "Where to train.", _RUN, ("auto", "cpu", "cuda")),

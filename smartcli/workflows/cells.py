@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from smartcli.atomic import canonical_json
+from smartcli.config import Settings
 from smartcli.errors import Stopped, UserError
 from smartcli.home import Home
 from smartcli.option_table import OPTION_OF, RUN_ONLY
@@ -112,9 +113,17 @@ def _plan_pretraining(base: Base, cell: Cell) -> Planned:
 
 
 def _name(base: Base, command: str, cell: Cell, flags: Mapping[str, Any], init: str | None) -> str:
-    """Return `PREFIX-CELL-sSEED-DIGEST`; the digest counts settings and data, so other settings have another name."""
+    """Return `PREFIX-CELL-sSEED-DIGEST`; the digest counts settings and data, so other settings have another name.
+
+    A setting at its built-in default does not count, so that an option that a later version adds renames no cell.
+    """
     resolved = resolve_cell(base, command, flags)
-    settings = {key: value for key, value in resolved.settings.to_json().items() if key not in NOT_COUNTED}
+    usual = Settings().to_json()
+    settings = {
+        key: value
+        for key, value in resolved.settings.to_json().items()
+        if key not in NOT_COUNTED and value != usual[key]
+    }
     known = [command, settings, resolved.encoder, resolved.data_set.fingerprint, init]
     digest = hashlib.sha256(canonical_json(known)).hexdigest()[:8]
     end = f"-s{cell.seed}-{digest}"

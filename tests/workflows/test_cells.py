@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from smartcli.config import Settings
 from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.registry.names import check_name
@@ -29,6 +30,15 @@ def test_the_same_settings_on_the_same_data_have_the_same_name(home: Home) -> No
     assert names(home, cell(), threads=2, device="cpu") == [first], "what does not change the training does not count"
     make_data(home, "copy")
     assert names(home, cell(), data="copy") == [first], "a data set's name does not count, its rows do"
+
+
+def test_an_option_that_a_later_version_adds_renames_no_cell(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_data(home)
+    (before,) = names(home, cell())
+    to_json = Settings.to_json
+    monkeypatch.setattr(Settings, "to_json", lambda self: {**to_json(self), "new_option": "off"})
+    assert names(home, cell()) == [before]
+    assert names(home, cell(), dropout=0.1) == [before], "a default that is given is the same training"
 
 
 def test_other_settings_seeds_data_or_encoders_have_other_names(home: Home) -> None:

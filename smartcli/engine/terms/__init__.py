@@ -7,6 +7,7 @@
 - ascent_by_derivatives: its direction where a step runs in bf16
 - mtdnn: the perturbation and divergences of mt-dnn
 - bregman: μ·D, Bregman proximal point, and its averaged teacher
+- fgm: FGM, the loss after one adversarial step
 - table: which terms there are; a new one is a line there
 
 To add a term: a module with a subclass of `Term`, its options in option_table.py and config.py, a line in table.py.
