@@ -13,6 +13,7 @@ from typer.testing import Result
 
 from smartcli.cli.cells_view import CellsView
 from smartcli.home import Home
+from smartcli.registry.meta import CheckpointMeta, DataRecord, Lineage
 from smartcli.workflows.cells import Cell, Finished, Planned
 from tests.hand_made import make_checkpoint, make_data
 from tests.tiny import make_tiny_encoder
@@ -98,7 +99,9 @@ def test_the_live_table_shows_waiting_running_and_finished_cells() -> None:
     plan = planned(3)
     view = CellsView(Console(file=io.StringIO(), force_terminal=True, width=100, height=30), plan)
     view.begin(plan[0])
-    view.end(Finished(plan[0], {"metrics": {"sst": {"accuracy": 0.5, "n": 4}, "overall": None}}, reused=True))
+    metrics = {"sst": {"accuracy": 0.5, "n": 4}, "overall": None}
+    meta = CheckpointMeta(name="c", kind="pretrain", settings={}, data=DataRecord(), lineage=Lineage(), metrics=metrics)
+    view.end(Finished(plan[0], meta, reused=True))
     view.begin(plan[1])
     view.record(plan[1], {"event": "start", "steps": 40})
     view.record(plan[1], {"event": "step", "step": 7, "epoch": 2, "seconds": 1.0})
