@@ -30,7 +30,7 @@ from smartcli.data.store import DataSet, open_data
 from smartcli.engine.allocator import keep_freed_memory, peak_memory
 from smartcli.engine.device import cpu_flags, cpu_name
 from smartcli.home import Home, find_home
-from smartcli.workflows.prepare import prepare
+from smartcli.workflows.preparing.preparation import prepare
 
 RESULTS = Path(__file__).parent / "results"
 

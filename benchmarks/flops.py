@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from smartcli.engine.packing import PackedBatch
+from smartcli.engine.model.packing import PackedBatch
 from smartcli.families.spec import EncoderSpec
 
 

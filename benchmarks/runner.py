@@ -11,12 +11,12 @@ import torch
 
 from smartcli.config import Settings
 from smartcli.data.store import DataSet
-from smartcli.engine.batches import Batcher
-from smartcli.engine.phase import PhaseState
-from smartcli.engine.phases import Phase
-from smartcli.engine.schedule import Step, steps
+from smartcli.engine.training.batches import Batcher
+from smartcli.engine.training.phase_state import PhaseState
+from smartcli.engine.training.phases import Phase
+from smartcli.engine.training.schedule import Step, steps
 from smartcli.home import Home
-from smartcli.workflows.inputs import Inputs, read_inputs
+from smartcli.workflows.training.training_inputs import Inputs, read_inputs
 
 CPU = torch.device("cpu")
 WARM = 3

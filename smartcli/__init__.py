@@ -51,6 +51,6 @@ def results(
     from pathlib import Path
 
     from smartcli.home import find_home
-    from smartcli.workflows import frames
+    from smartcli.workflows import api_frames as frames
 
     return frames.results(find_home(None if home is None else Path(home)), names, split=split, data=data, paper=paper)

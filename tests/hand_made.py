@@ -15,7 +15,7 @@ from smartcli.data.predictions import Predictions, TaskPredictions, write_predic
 from smartcli.data.store import DataSet
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
-from smartcli.registry.checkpoints import Registry
+from smartcli.registry.registry import Registry
 from smartcli.strictjson import canonical_json
 from smartcli.tasks import Task, TaskTable
 
@@ -122,8 +122,8 @@ def make_model(
     home: Home, name: str, data: DataSet, encoder: Path, *, seed: int = 0, tasks: Any = None, **more: Any
 ) -> Checkpoint:
     """Register a checkpoint with real weights: a tiny encoder and untrained heads, no step taken; `more` settings."""
-    from smartcli.engine.build import encoder_bytes, head_bytes
-    from smartcli.workflows.inputs import read_inputs
+    from smartcli.engine.model.build import encoder_bytes, head_bytes
+    from smartcli.workflows.training.training_inputs import read_inputs
 
     settings = apply(
         Settings(), {"encoder": str(encoder), "seed": seed, "tasks": tasks, "max_length": 64, **more}, "test"

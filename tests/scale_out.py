@@ -65,8 +65,8 @@ def main(root: str, encoder: str, jobs: str, out: str, toy: str = "") -> None:
 
     from smartcli import ranks
     from smartcli.home import Home
-    from smartcli.workflows.scale_out import joined
-    from smartcli.workflows.train import train
+    from smartcli.workflows.training.scale_out import joined
+    from smartcli.workflows.training.train import train
 
     shop, found = Shop(Home(Path(root)), Path(encoder)), {}
     with toy_term.registered() if toy else nullcontext(), joined() as processes:

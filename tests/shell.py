@@ -16,7 +16,7 @@ from pathlib import Path
 
 from forked import Child
 
-import smartcli.workflows.train  # noqa: F401  brings torch, once for every fork
+import smartcli.workflows.training.train  # noqa: F401  brings torch, once for every fork
 
 SHIM = """
 import json, os, socket, sys

@@ -80,10 +80,10 @@ def test_only_the_engine_imports_torch(file: Path) -> None:
 
 
 def test_an_upward_import_is_seen_even_inside_a_function() -> None:
-    source = "def f():\n    from smartcli.registry.checkpoints import Registry\n"
+    source = "def f():\n    from smartcli.registry.registry import Registry\n"
     assert upward(ROOT / "engine" / "train.py", source) == [
-        "smartcli.registry.checkpoints",
-        "smartcli.registry.checkpoints.Registry",
+        "smartcli.registry.registry",
+        "smartcli.registry.registry.Registry",
     ]
     assert upward(ROOT / "workflows" / "train.py", source) == []
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from smartcli.config import Settings
 from smartcli.engine.streams import Streams
-from smartcli.engine.terms import table
+from smartcli.engine.terms import term_table as table
 from smartcli.engine.terms.base import CleanPass, Context, Measured, Term
 
 

@@ -19,11 +19,11 @@ from smartcli.data.store import DataSet
 from smartcli.errors import Stopped
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
-from smartcli.registry.checkpoints import Registry
+from smartcli.registry.registry import Registry
 from smartcli.tasks import TaskTable
-from smartcli.workflows.settings import Resolved, resolve
-from smartcli.workflows.train import train
-from smartcli.workflows.training import TrainOutcome
+from smartcli.workflows.training.settings import Resolved, resolve
+from smartcli.workflows.training.train import train
+from smartcli.workflows.training.first_process import TrainOutcome
 from tests.tiny import WORDS, make_tiny_encoder
 
 TASKS = paper().table

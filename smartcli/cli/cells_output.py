@@ -10,8 +10,8 @@ from smartcli.cli.output import print_json, print_line
 from smartcli.cli.state import CliState
 
 if TYPE_CHECKING:
-    from smartcli.workflows.cells import Planned
-    from smartcli.workflows.results import Results
+    from smartcli.workflows.studies.cells import Planned
+    from smartcli.workflows.studies.results import Results
 
 
 def print_plan(state: CliState, planned: Sequence[Planned]) -> None:
@@ -20,7 +20,7 @@ def print_plan(state: CliState, planned: Sequence[Planned]) -> None:
     from rich.table import Table
 
     from smartcli.visible import plain
-    from smartcli.workflows.cells import is_finished
+    from smartcli.workflows.studies.cells import is_finished
 
     table = Table("cell", "seed", "checkpoint", "state", box=box.SIMPLE_HEAD)
     for one in planned:
@@ -31,7 +31,7 @@ def print_plan(state: CliState, planned: Sequence[Planned]) -> None:
 
 def print_results(state: CliState, results: Results, *, as_json: bool, output: Path | None) -> None:
     """Print the results (table or JSON) on stdout, notes on stderr, and write the section to `output`."""
-    from smartcli.workflows.results import write_section
+    from smartcli.workflows.studies.results import write_section
 
     if output is not None:
         write_section(output, results)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-    from smartcli.workflows.cells import Finished, Planned
+    from smartcli.workflows.studies.cells import Finished, Planned
 
 WAITING = "waiting"
 

@@ -14,7 +14,7 @@ from smartcli.cli.state import state_of
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from smartcli.workflows.check import CheckReport, SplitCheck
+    from smartcli.workflows.preparing.data_check import CheckReport, SplitCheck
 
 
 def check(
@@ -42,7 +42,7 @@ def check(
 
     Example: smart check my-data --max-length 64
     """
-    from smartcli.workflows.check import check as run
+    from smartcli.workflows.preparing.data_check import check as run
 
     state = state_of(ctx)
     report = run(folder, encoder=encoder, max_length=max_length)

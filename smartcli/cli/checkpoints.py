@@ -45,7 +45,7 @@ def list_(ctx: typer.Context, json: Json = False) -> None:
 
     Example: smart checkpoints list
     """
-    from smartcli.workflows.checkpoints import list_checkpoints
+    from smartcli.workflows.checkpoints.listing import list_checkpoints
 
     state = state_of(ctx)
     lines = list_checkpoints(state.home)
@@ -86,7 +86,7 @@ def verify(ctx: typer.Context, names: SomeNames = None, json: Json = False) -> N
 
     Example: smart checkpoints verify
     """
-    from smartcli.registry.checkpoints import Registry
+    from smartcli.registry.registry import Registry
 
     state = state_of(ctx)
     registry = Registry(state.home)
@@ -115,7 +115,7 @@ def remove(
 
     Example: smart checkpoints rm ckpt3 --yes
     """
-    from smartcli.registry.checkpoints import Registry
+    from smartcli.registry.registry import Registry
 
     state = state_of(ctx)
     registry = Registry(state.home)

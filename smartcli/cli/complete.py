@@ -86,7 +86,7 @@ def _task_names(ctx: typer.Context) -> list[str]:
     try:
         # An option that still lacks its value ends the parsing: what was typed before it is in `args`.
         if "checkpoint" in ctx.params and (typed := ctx.params["checkpoint"] or next(iter(ctx.args), None)):
-            from smartcli.registry.checkpoints import Registry
+            from smartcli.registry.registry import Registry
 
             return Registry(_home(ctx)).open(typed).meta.task_names
         from smartcli.data.store import open_data

@@ -21,7 +21,7 @@ def doctor(
 
     Example: smart doctor
     """
-    from smartcli.workflows.doctor import examine
+    from smartcli.workflows.machine_check import examine
 
     state = state_of(ctx)
     findings = examine(state.home, probe=probe)

@@ -45,7 +45,7 @@ def ensemble(
     Example: smart ensemble ckpt1..ckpt5 --name five
     """
     from smartcli.report.tables import print_table
-    from smartcli.workflows.ensemble import ensemble as combine
+    from smartcli.workflows.scoring.ensembling import ensemble as combine
 
     state = state_of(ctx)
     outcome = combine(state.home, checkpoints, name=name, top=top, argv=["smart", *sys.argv[1:]])

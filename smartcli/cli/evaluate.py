@@ -68,8 +68,8 @@ def evaluate(
     """
     from smartcli.atomic import write_output
     from smartcli.report.tables import print_table
-    from smartcli.workflows.evaluate import check_outputs
-    from smartcli.workflows.evaluate import evaluate as score
+    from smartcli.workflows.scoring.evaluation import check_outputs
+    from smartcli.workflows.scoring.evaluation import evaluate as score
 
     state = state_of(ctx)
     if safe_csv and csv is None:

@@ -158,7 +158,7 @@ def explain(
     _check_row(row, {"--text": text, "--text2": text2}, {"--split": split, "--data": data})
     from smartcli.cli.explain_output import print_explanation
     from smartcli.explain.swaps import parse_swaps
-    from smartcli.workflows.explain import explain as explain_one
+    from smartcli.workflows.explaining.explanation import explain as explain_one
 
     swaps = parse_swaps(swap or ())
     with CountingView(state.err, quiet=state.quiet) as view:
@@ -203,7 +203,7 @@ def _explain_split(
     as_json: bool,
 ) -> None:
     from smartcli.cli.explain_output import print_swap_report
-    from smartcli.workflows.swap_split import swap_split
+    from smartcli.workflows.explaining.swap_split import swap_split
 
     split, data, sides, top = chosen
     with CountingView(state.err, quiet=state.quiet) as view:

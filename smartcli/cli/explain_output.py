@@ -10,15 +10,15 @@ from smartcli.counts import counted
 from smartcli.explain.moved import Mean, Share, step_of
 from smartcli.report.tables import print_table, three
 from smartcli.visible import plain
-from smartcli.workflows.explain_inputs import label_name
+from smartcli.workflows.explaining.explain_inputs import label_name
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
     from smartcli.tasks import Task
-    from smartcli.workflows.explain import Answer, Explanation, Swapped
-    from smartcli.workflows.swap_split import PlantedFacts, SwapReport
+    from smartcli.workflows.explaining.explanation import Answer, Explanation, Swapped
+    from smartcli.workflows.explaining.swap_split import PlantedFacts, SwapReport
 
 WORDS = 20
 """Words that are listed, those that matter most; --json has all."""

@@ -35,7 +35,7 @@ def export(
 
     Example: smart checkpoints export ckpt1 --format hf --output exported
     """
-    from smartcli.workflows.export import export_checkpoint
+    from smartcli.workflows.checkpoints.export_folders import export_checkpoint
 
     state = state_of(ctx)
     done = export_checkpoint(state.home, name, output, file_format, state.say)

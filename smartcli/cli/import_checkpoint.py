@@ -26,7 +26,7 @@ def import_checkpoint(
 
     Example: smart checkpoints import /media/stick/ckpt3 --name from-lab
     """
-    from smartcli.workflows.import_checkpoint import import_folder
+    from smartcli.workflows.checkpoints.checkpoint_import import import_folder
 
     state = state_of(ctx)
     done = import_folder(state.home, source, name)

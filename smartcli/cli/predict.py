@@ -112,7 +112,7 @@ def predict(
     _refuse(course, "it belongs to --submission")
     if source is None:
         raise UserError("--input FILE (- is stdin) or --submission DIR is needed; found neither")
-    from smartcli.workflows.predict import STREAM, predict_file
+    from smartcli.workflows.scoring.prediction import STREAM, predict_file
 
     done = predict_file(
         state.home, checkpoint, task, source, target or STREAM, sys.stdin.buffer, safe=safe_csv, say=state.say
@@ -140,7 +140,7 @@ def _refuse(given: Mapping[str, object], reason: str) -> None:
 
 
 def _write_submission(state: CliState, checkpoint: str, folder: Path, split: str, data: str | None) -> None:
-    from smartcli.workflows.submission import write_submission
+    from smartcli.workflows.scoring.submission_files import write_submission
 
     done = write_submission(state.home, checkpoint, folder, split=split, data=data, say=state.say)
     for file, count in done.files.items():

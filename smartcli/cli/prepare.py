@@ -65,7 +65,7 @@ def prepare(
 
     Example: smart prepare cs224n --path data --encoder minilm
     """
-    from smartcli.workflows.prepare import prepare as run
+    from smartcli.workflows.preparing.preparation import prepare as run
 
     state = state_of(ctx)
     report = run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from smartcli.cli.options import TrainingOptions, training_options
-from smartcli.cli.training import run_training
+from smartcli.cli.training_command import run_training
 
 
 @training_options

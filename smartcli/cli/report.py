@@ -54,7 +54,7 @@ def report(
 
     Example: smart report ckpt1 ckpt2 --output report
     """
-    from smartcli.workflows.report import report as write_report
+    from smartcli.workflows.reporting.report_page import report as write_report
 
     state = state_of(ctx)
     with CountingView(state.err, quiet=state.quiet) as view:

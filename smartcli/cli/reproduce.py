@@ -57,7 +57,7 @@ def reproduce(
     """
     from smartcli.cli.cells_output import print_plan, print_results
     from smartcli.cli.cells_view import CellsView
-    from smartcli.workflows.reproduce import draw_figure3, plan_reproduction, run_reproduction
+    from smartcli.workflows.studies.reproduction import draw_figure3, plan_reproduction, run_reproduction
 
     state, argv = state_of(ctx), ["smart", *sys.argv[1:]]
     work = plan_reproduction(

@@ -22,7 +22,7 @@ def list_(ctx: typer.Context, json: Json = False) -> None:
 
     Example: smart runs list
     """
-    from smartcli.workflows.checkpoints import list_runs
+    from smartcli.workflows.checkpoints.listing import list_runs
 
     state = state_of(ctx)
     lines = list_runs(state.home)
@@ -64,7 +64,7 @@ def remove(
 
     Example: smart runs rm ckpt4 --yes
     """
-    from smartcli.registry.runs import Runs
+    from smartcli.registry.run_folders import Runs
 
     state = state_of(ctx)
     runs = Runs(state.home)

@@ -14,7 +14,7 @@ from smartcli.cli.state import state_of
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from smartcli.workflows.checkpoints import Card
+    from smartcli.workflows.checkpoints.listing import Card
 
 _BARS = "▁▂▃▄▅▆▇█"
 _ALWAYS = frozenset({"pair_mode", "schedule", "epochs", "batch_size", "lr", "dropout", "lambda", "seed"})
@@ -33,7 +33,7 @@ def show(
     Example: smart show ckpt1
     """
     from smartcli.report.tables import print_table
-    from smartcli.workflows.checkpoints import show_checkpoint
+    from smartcli.workflows.checkpoints.listing import show_checkpoint
 
     state = state_of(ctx)
     card = show_checkpoint(state.home, name)

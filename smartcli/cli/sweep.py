@@ -79,7 +79,7 @@ def sweep(
     """
     from smartcli.cli.cells_output import print_plan, print_results
     from smartcli.cli.cells_view import CellsView
-    from smartcli.workflows.sweep import add_ensemble, default_grid, plan_sweep, read_grid, run_sweep
+    from smartcli.workflows.studies.grid import add_ensemble, default_grid, plan_sweep, read_grid, run_sweep
 
     state, argv = state_of(ctx), ["smart", *sys.argv[1:]]
     plan = plan_sweep(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from smartcli.data.inputs import ADDED, Inputs
+from smartcli.data.rows_to_label import ADDED, Inputs
 from smartcli.data.predictions import TaskPredictions
 from smartcli.data.safe_csv import csv_text
 from smartcli.errors import UserError

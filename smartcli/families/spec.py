@@ -11,7 +11,7 @@ from typing import Any
 from smartcli.errors import UserError, suggest
 from smartcli.families.family import Family
 from smartcli.families.files import read_object
-from smartcli.families.table import FAMILIES, SUPPORTED
+from smartcli.families.family_table import FAMILIES, SUPPORTED
 
 ACTIVATIONS = ("gelu", "gelu_new", "relu")
 

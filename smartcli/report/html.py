@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 
-from smartcli.report.errors import WorstRow
+from smartcli.report.worst_errors import WorstRow
 from smartcli.report.explained import Explained
 from smartcli.report.style import Drawn
 from smartcli.visible import visible

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from smartcli.data.predictions import TaskPredictions
 from smartcli.errors import UserError
 from smartcli.home import Home
-from smartcli.registry.checkpoints import Registry
+from smartcli.registry.registry import Registry
 from smartcli.tasks import Task
-from smartcli.workflows.frames import is_frame, with_predictions
-from smartcli.workflows.panel import Panel, load_panel
+from smartcli.workflows.api_frames import is_frame, with_predictions
+from smartcli.workflows.scoring.panel import Panel, load_panel
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ from typer.testing import Result
 from smartcli.cli.cells_view import CellsView
 from smartcli.home import Home
 from smartcli.registry.meta import CheckpointMeta, DataRecord, Lineage
-from smartcli.workflows.cells import Cell, Finished, Planned
+from smartcli.workflows.studies.cells import Cell, Finished, Planned
 from tests.hand_made import make_checkpoint, make_data
 from tests.tiny import make_tiny_encoder
 

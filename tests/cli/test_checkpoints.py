@@ -12,8 +12,8 @@ from typer.testing import Result
 from smartcli.cli.output import size_text
 from smartcli.cli.show import sparkline
 from smartcli.home import Home
-from smartcli.registry.checkpoints import Registry
-from smartcli.registry.runs import RunHeader, Runs
+from smartcli.registry.registry import Registry
+from smartcli.registry.run_folders import RunHeader, Runs
 
 Smart = Callable[..., Result]
 

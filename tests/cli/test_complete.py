@@ -13,7 +13,7 @@ from registry_fixtures import make_fill
 from saved_rows import save_rows
 
 from smartcli.home import Home
-from smartcli.registry.checkpoints import Registry
+from smartcli.registry.registry import Registry
 from smartcli.tasks import parse_task_table
 
 ROOT = Path(__file__).parents[2]

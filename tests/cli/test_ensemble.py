@@ -7,7 +7,7 @@ import pytest
 from typer.testing import Result
 
 from smartcli.home import Home
-from smartcli.registry.checkpoints import Registry
+from smartcli.registry.registry import Registry
 from tests.hand_made import make_checkpoint, make_data, predict
 
 Smart = Callable[..., Result]

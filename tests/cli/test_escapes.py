@@ -17,17 +17,17 @@ from smartcli.cli.cells_output import print_results
 from smartcli.cli.cells_view import CellsView
 from smartcli.cli.predict import print_content
 from smartcli.cli.state import CliState
-from smartcli.cli.training import print_rows
+from smartcli.cli.training_command import print_rows
 from smartcli.home import Home
-from smartcli.registry.checkpoints import Registry
+from smartcli.registry.registry import Registry
 from smartcli.registry.meta import CheckpointMeta
 from smartcli.report.compare import Line
 from smartcli.tasks import parse_task
 from smartcli.visible import code_span
-from smartcli.workflows.card import model_card
-from smartcli.workflows.cells import Cell, Planned
-from smartcli.workflows.export_card import export_card
-from smartcli.workflows.results import Results, markdown
+from smartcli.workflows.checkpoints.model_card import model_card
+from smartcli.workflows.studies.cells import Cell, Planned
+from smartcli.workflows.checkpoints.export_card import export_card
+from smartcli.workflows.studies.results import Results, markdown
 
 Smart = Callable[..., Result]
 NASTY = "<script>alert(1)</script> [red]x[/red] \x1b[31mred \u202eback"

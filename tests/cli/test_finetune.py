@@ -15,8 +15,8 @@ import pytest
 from training import Shop, assert_same_training, save_small
 
 from smartcli.home import Home
-from smartcli.registry.checkpoints import Registry
-from smartcli.registry.runs import Runs
+from smartcli.registry.registry import Registry
+from smartcli.registry.run_folders import Runs
 
 QUICK = ("--threads", "1", "--precision", "fp32", "--batch-size", "4", "--lambda", "0")
 LONG = {"sst": 240, "qqp": 240, "sts": 240}

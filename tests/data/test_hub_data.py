@@ -17,7 +17,7 @@ from smartcli.data.divide import assign, sizes
 from smartcli.data.store import open_data
 from smartcli.errors import SmartCliError, UserError
 from smartcli.home import Home
-from smartcli.workflows.prepare import prepare
+from smartcli.workflows.preparing.preparation import prepare
 from tests.hub_server import Hub, hub_in_use
 
 pytest.importorskip("huggingface_hub")

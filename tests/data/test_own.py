@@ -13,7 +13,7 @@ from smartcli.data.own import read_own, read_table
 from smartcli.data.saving import RowSink
 from smartcli.errors import UserError
 from smartcli.home import Home
-from smartcli.workflows.prepare import prepare
+from smartcli.workflows.preparing.preparation import prepare
 
 FOUR = """
 [[task]]

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from smartcli.config import PerTask, Settings
-from smartcli.engine.batches import Prepared
-from smartcli.engine.phase import PhaseState
+from smartcli.engine.training.batches import Prepared
+from smartcli.engine.training.phase_state import PhaseState
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms import ascent, mtdnn
 

@@ -12,8 +12,8 @@ from small_model import NAMES, gradients_of, moved_teacher, settings, small_mode
 from torch import Tensor
 from training import Shop
 
-from smartcli.engine.phase import PhaseState
-from smartcli.engine.phases import Phase
+from smartcli.engine.training.phase_state import PhaseState
+from smartcli.engine.training.phases import Phase
 from smartcli.engine.terms import ascent
 from smartcli.home import Home
 

@@ -11,7 +11,7 @@ import pytest
 from smartcli.data.joining import join_pair
 from smartcli.data.ragged import Ragged
 from smartcli.families.spec import read_spec
-from smartcli.families.table import FAMILIES
+from smartcli.families.family_table import FAMILIES
 from smartcli.families.tokenizer import SentenceTokenizer
 from smartcli.families.weights import open_weights
 from tests.tiny import WORDS, make_tiny_encoder
@@ -43,9 +43,9 @@ def reference(model: Any, ids: Any, types: Any, give_types: bool) -> dict[str, A
 @pytest.mark.parametrize(("model_type", "config"), VARIANTS)
 def test_packed_pairs_equal_transformers_one_by_one(tmp_path: Path, model_type: str, config: dict[str, Any]) -> None:
     """Within 1e-5 in fp32; measured 7e-7, the rounding of sums in another order."""
-    from smartcli.engine.build import read_weights
-    from smartcli.engine.encoder import Encoder, fill
-    from smartcli.engine.packing import pack
+    from smartcli.engine.model.build import read_weights
+    from smartcli.engine.model.encoder import Encoder, fill
+    from smartcli.engine.model.packing import pack
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()

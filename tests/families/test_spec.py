@@ -10,7 +10,7 @@ import pytest
 
 from smartcli.errors import UserError
 from smartcli.families.spec import parse_spec, read_spec
-from smartcli.families.table import FAMILIES
+from smartcli.families.family_table import FAMILIES
 from tests.tiny import tiny_config
 
 BERT_BASE = {

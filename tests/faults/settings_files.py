@@ -19,7 +19,7 @@ from smartcli.families.spec import read_spec
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.manifest import read_sealed
 from smartcli.strictjson import canonical_json, parse_object
-from smartcli.workflows.layers import config_layer
+from smartcli.workflows.training.setting_sources import config_layer
 
 SECONDS, BYTES = 2.0, 500 << 20
 

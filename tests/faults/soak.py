@@ -15,11 +15,11 @@ import numpy as np
 
 from smartcli.data.store import open_data
 from smartcli.home import Home
-from smartcli.registry.checkpoints import Registry
-from smartcli.registry.runs import Runs
-from smartcli.workflows.ensemble import ensemble
-from smartcli.workflows.evaluate import evaluate
-from smartcli.workflows.inference import run_model
+from smartcli.registry.registry import Registry
+from smartcli.registry.run_folders import Runs
+from smartcli.workflows.scoring.ensembling import ensemble
+from smartcli.workflows.scoring.evaluation import evaluate
+from smartcli.workflows.scoring.model_outputs import run_model
 from tests.training import Shop
 
 OPTIONS = {"lambda": "1", "mu": "1", "save_every": "2"}

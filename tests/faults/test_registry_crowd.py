@@ -12,10 +12,10 @@ from registry_fixtures import make_fill
 
 from smartcli.errors import SmartCliError, UserError
 from smartcli.home import Home
-from smartcli.registry.checkpoints import Registry
+from smartcli.registry.registry import Registry
 from smartcli.registry.predictions_store import load_predictions, save_predictions
-from smartcli.registry.runs import RunHeader, Runs
-from smartcli.workflows.checkpoints import list_checkpoints, list_runs, show_checkpoint
+from smartcli.registry.run_folders import RunHeader, Runs
+from smartcli.workflows.checkpoints.listing import list_checkpoints, list_runs, show_checkpoint
 
 PROCESSES = 8
 

@@ -15,9 +15,9 @@ from training import Shop
 
 from smartcli.atomic import DISK, write_file
 from smartcli.home import Home
-from smartcli.registry.checkpoints import Registry
-from smartcli.registry.runs import RunHeader, Runs
-from smartcli.workflows.ensemble import ensemble
+from smartcli.registry.registry import Registry
+from smartcli.registry.run_folders import RunHeader, Runs
+from smartcli.workflows.scoring.ensembling import ensemble
 
 
 def train(home: Home, name: str) -> None:

@@ -12,8 +12,8 @@ from registry_fixtures import make_fill
 
 from smartcli.home import Home
 from smartcli.processes import this_process
-from smartcli.registry.checkpoints import Registry
-from smartcli.registry.runs import RunHeader, Runs
+from smartcli.registry.registry import Registry
+from smartcli.registry.run_folders import RunHeader, Runs
 
 STEPS = 3
 

@@ -11,8 +11,8 @@ from forked import Child, Ended, in_child, kill_at
 from training import Shop, assert_same_training
 
 from smartcli.home import Home
-from smartcli.registry.checkpoints import Registry
-from smartcli.registry.runs import Runs
+from smartcli.registry.registry import Registry
+from smartcli.registry.run_folders import Runs
 
 OPTIONS = {"lambda": "1", "mu": "1", "dropout": "0.2", "save_every": "1", "lr_schedule": "linear", "warmup": "0.3"}
 SEQUENTIAL = {"schedule": "sequential", "epochs": "1", "lambda": "1", "save_every": "2"}

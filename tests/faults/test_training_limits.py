@@ -19,9 +19,9 @@ from training import Event, Shop, assert_same_training
 
 from smartcli.errors import SmartCliError
 from smartcli.home import Home
-from smartcli.registry.checkpoints import Registry
-from smartcli.registry.runs import Runs
-from smartcli.workflows.evaluate import evaluate
+from smartcli.registry.registry import Registry
+from smartcli.registry.run_folders import Runs
+from smartcli.workflows.scoring.evaluation import evaluate
 from tests.tiny import WORDS
 
 OPTIONS = {"lambda": "1", "save_every": "1"}

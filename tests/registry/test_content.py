@@ -17,7 +17,7 @@ from smartcli.errors import SmartCliError
 from smartcli.families.spec import read_spec
 from smartcli.families.tokenizer import SentenceTokenizer
 from smartcli.home import Home
-from smartcli.registry.checkpoints import Registry
+from smartcli.registry.registry import Registry
 from smartcli.registry.manifest import build_manifest, manifest_bytes
 
 

@@ -13,7 +13,7 @@ from smartcli.data.sealed import seal
 from smartcli.errors import SmartCliError
 from smartcli.home import Home
 from smartcli.registry.meta import CheckpointMeta, DataRecord, EncoderRecord, Lineage, Reference
-from smartcli.registry.runs import RunHeader, Runs
+from smartcli.registry.run_folders import RunHeader, Runs
 from smartcli.strictjson import canonical_json, parse_object
 
 TRAINED = b"""{

@@ -9,7 +9,7 @@ from registry_fixtures import make_fill
 
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
-from smartcli.registry.checkpoints import Registry
+from smartcli.registry.registry import Registry
 from smartcli.registry.predictions_store import load_predictions, save_predictions
 
 

@@ -11,7 +11,7 @@ from registry_fixtures import make_fill
 
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
-from smartcli.registry.checkpoints import Registry
+from smartcli.registry.registry import Registry
 from smartcli.registry.vectors_store import HEADER, VALUES, Vectors, load_vectors, save_vectors, vectors_folder
 
 ROWS = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)

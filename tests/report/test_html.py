@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from smartcli.report.confusion import confusion_figure
-from smartcli.report.errors import WorstRow
+from smartcli.report.worst_errors import WorstRow
 from smartcli.report.html import Cell, Column, ErrorTable, Grid, Page, Section, number, render_page
 from smartcli.report.style import render
 from tests.report import browser

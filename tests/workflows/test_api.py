@@ -19,7 +19,7 @@ from typer.testing import Result
 
 import smartcli
 from smartcli.home import Home
-from smartcli.workflows.ensemble import ensemble
+from smartcli.workflows.scoring.ensembling import ensemble
 
 Smart = Callable[..., Result]
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from training import DEV, Shop, assert_same_training, comparable, log_of, save_s
 
 from smartcli.errors import SmartCliError
 from smartcli.home import Home
-from smartcli.registry.runs import Runs
+from smartcli.registry.run_folders import Runs
 
 
 @pytest.fixture

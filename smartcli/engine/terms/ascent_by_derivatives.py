@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from smartcli.config import Settings
-from smartcli.engine.dropout import Dropout
-from smartcli.engine.losses import divergence, mean
-from smartcli.engine.model import MultiTaskModel
-from smartcli.engine.packing import PackedBatch
+from smartcli.engine.model.dropout import Dropout
+from smartcli.engine.terms.losses import divergence, mean
+from smartcli.engine.model.multitask import MultiTaskModel
+from smartcli.engine.model.packing import PackedBatch
 from smartcli.engine.terms.ascent import gradient_of, sentence_norm
 from smartcli.tasks import Kind
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from smartcli.config import Settings
-from smartcli.engine.dropout import FreshDropout
-from smartcli.engine.model import MultiTaskModel
-from smartcli.engine.packing import PackedBatch, SubBatch
+from smartcli.engine.model.dropout import FreshDropout
+from smartcli.engine.model.multitask import MultiTaskModel
+from smartcli.engine.model.packing import PackedBatch, SubBatch
 from smartcli.engine.streams import Streams
 from smartcli.tasks import Kind
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from smartcli.config import Settings
-from smartcli.engine.losses import divergence
-from smartcli.engine.model import MultiTaskModel
+from smartcli.engine.terms.losses import divergence
+from smartcli.engine.model.multitask import MultiTaskModel
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms.base import CleanPass, Context, Measured, Term
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smartcli.engine.losses import check_shapes
+from smartcli.engine.terms.losses import check_shapes
 from smartcli.engine.terms.ascent import gradient_of, sentence_norm
 from smartcli.tasks import Kind
 

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from smartcli.config import PerTask, Settings
-from smartcli.engine.dropout import Dropout, FreshDropout, ReplayDropout, no_dropout
-from smartcli.engine.gradients import without_parameter_gradients
-from smartcli.engine.losses import divergence
-from smartcli.engine.packing import PackedBatch
-from smartcli.engine.rows import pick
+from smartcli.engine.model.dropout import Dropout, FreshDropout, ReplayDropout, no_dropout
+from smartcli.engine.training.gradients import without_parameter_gradients
+from smartcli.engine.terms.losses import divergence
+from smartcli.engine.model.packing import PackedBatch
+from smartcli.engine.model.distinct_rows import pick
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms import ascent, ascent_by_derivatives, mtdnn
 from smartcli.engine.terms.ascent import Ball

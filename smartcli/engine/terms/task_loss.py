@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from smartcli.config import Settings
-from smartcli.engine.losses import task_loss
+from smartcli.engine.terms.losses import task_loss
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms.base import CleanPass, Measured, Term
 

@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from smartcli.config import PerTask, Settings
-from smartcli.engine.dropout import FreshDropout, ReplayDropout
-from smartcli.engine.encoder import Layer
-from smartcli.engine.losses import divergence
+from smartcli.engine.model.dropout import FreshDropout, ReplayDropout
+from smartcli.engine.model.encoder import Layer
+from smartcli.engine.terms.losses import divergence
 from smartcli.engine.streams import Streams, stream
 from smartcli.engine.terms import ascent, ascent_by_derivatives
 from smartcli.engine.terms.ascent_by_derivatives import (

@@ -22,9 +22,9 @@ from torch import nn
 from torch.testing import assert_close
 
 from smartcli.config import PerTask
-from smartcli.engine.dropout import FreshDropout
-from smartcli.engine.losses import divergence
-from smartcli.engine.phase import PhaseState
+from smartcli.engine.model.dropout import FreshDropout
+from smartcli.engine.terms.losses import divergence
+from smartcli.engine.training.phase_state import PhaseState
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms.bregman import Teacher, momentum
 

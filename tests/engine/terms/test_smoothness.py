@@ -22,10 +22,10 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from smartcli.config import PerTask, Settings
-from smartcli.engine.dropout import FreshDropout
-from smartcli.engine.losses import divergence
-from smartcli.engine.model import MultiTaskModel
-from smartcli.engine.objective import Objective
+from smartcli.engine.model.dropout import FreshDropout
+from smartcli.engine.terms.losses import divergence
+from smartcli.engine.model.multitask import MultiTaskModel
+from smartcli.engine.training.objective import Objective
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms import ascent, mtdnn
 from smartcli.engine.terms.ascent import Ball, sentence_norm

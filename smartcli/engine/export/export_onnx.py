@@ -1,0 +1,135 @@
+"""One task's model as an ONNX graph: the encoder over padded batches, for export alone.
+
+The packed encoder scatters by index and groups by length, which a graph for other tools cannot; here every
+sentence is padded to L. Same weights, same numbers. Axes: n sentences, L tokens, D width, H heads.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor, nn
+
+from smartcli.engine.model.attention import relative_buckets
+from smartcli.engine.model.encoder import Encoder, Layer, activation
+from smartcli.engine.model.heads import decide
+from smartcli.engine.model.multitask import MultiTaskModel
+from smartcli.errors import UserError
+
+SIDE_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+OPSET = 17
+"""The first with LayerNormalization as one operation."""
+
+
+class PaddedEncoder(nn.Module):
+    """Shares the encoder's weights; takes (n, L) ids, mask and types and gives one vector a sentence, (n, D)."""
+
+    bias: Tensor | None
+
+    def __init__(self, encoder: Encoder, pooling: str, longest: int) -> None:
+        super().__init__()
+        self.encoder, self.pooling = encoder, pooling
+        bias = None
+        if encoder.relative is not None:
+            spec = encoder.spec
+            buckets = relative_buckets(longest, spec.relative_buckets, spec.relative_distance)
+            bias = encoder.relative(buckets).permute(2, 0, 1).detach().clone()
+        self.register_buffer("bias", bias)
+
+    def forward(self, ids: Tensor, mask: Tensor, types: Tensor | None) -> Tensor:
+        """Return (n, D)."""
+        encoder, length = self.encoder, ids.shape[1]
+        offset = encoder.spec.position_offset
+        x: Tensor = encoder.words(ids) + encoder.positions.weight[offset : offset + length]
+        if encoder.types is not None:
+            x = x + (encoder.types.weight[0] if types is None else encoder.types(types))
+        x = encoder.norm(x)
+        if encoder.project is not None:
+            x = encoder.project(x)
+        hidden = (1.0 - mask.to(x.dtype))[:, None, None, :] * torch.finfo(x.dtype).min
+        if self.bias is not None:
+            hidden = hidden + self.bias[:, :length, :length]
+        for layer in encoder.layers:
+            assert isinstance(layer, Layer)
+            x = _layer(layer, x, hidden)
+        if self.pooling == "mean":
+            kept = mask.to(x.dtype)[:, :, None]
+            return (x * kept).sum(dim=1) / kept.sum(dim=1)
+        if self.pooling == "pooler":
+            assert encoder.pooler is not None
+            return torch.tanh(encoder.pooler(x[:, 0]))
+        return x[:, 0]
+
+
+def _layer(layer: Layer, x: Tensor, hidden: Tensor) -> Tensor:
+    n, length, width = x.shape
+
+    def by_head(y: Tensor) -> Tensor:
+        return y.view(n, length, layer.heads, width // layer.heads).transpose(1, 2)
+
+    query, key, value = layer.qkv(x).split(width, dim=2)
+    scores = by_head(query) @ by_head(key).transpose(2, 3) / math.sqrt(width // layer.heads)
+    mixed = (torch.softmax(scores + hidden, dim=-1) @ by_head(value)).transpose(1, 2).reshape(n, length, width)
+    x = layer.attention_norm(layer.attention_out(mixed) + x)
+    out: Tensor = layer.feed_norm(layer.feed_out(activation(layer.act, layer.feed_in(x))) + x)
+    return out
+
+
+class PaddedTask(nn.Module):
+    """Encoder and head of one task: logits, and for classes their probabilities too."""
+
+    def __init__(self, model: MultiTaskModel, task: str, longest: int, *, types: bool) -> None:
+        super().__init__()
+        self.encoder = PaddedEncoder(model.encoder, model.pooling, longest)
+        self.head = model.head(task)
+        self.task = model.tasks.get(task)
+        self.each = 3 if types else 2
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Take ids, mask (and types) of each side; return logits (n,) or (n, C), and probabilities (n, C)."""
+        starts = range(0, len(inputs), self.each)
+        sides = [self.encoder(inputs[s], inputs[s + 1], inputs[s + 2] if self.each == 3 else None) for s in starts]
+        logits = self.head(sides)
+        _, shares = decide(self.task, logits)
+        return (logits,) if shares is None else (logits, shares)
+
+
+def input_names(sides: int, *, types: bool) -> list[str]:
+    """Return the graph's inputs: `input_ids`, … or, for sentences encoded apart, `input_ids_a`, …, `input_ids_b`, …."""
+    names = SIDE_INPUTS if types else SIDE_INPUTS[:2]
+    return [name + suffix for suffix in (("",) if sides == 1 else ("_a", "_b")) for name in names]
+
+
+def check_installed() -> None:
+    """UserError where the package that writes the graph is not installed."""
+    if find_spec("onnx") is None:
+        raise UserError("--format onnx needs the package onnx, which an extra brings: pip install 'smartcli[onnx]'")
+
+
+def onnx_bytes(model: MultiTaskModel, task: str, *, sides: int, types: bool, longest: int) -> bytes:
+    """Return the graph of `task` as a file's content: any number of rows, and of tokens up to `longest`."""
+    check_installed()
+    module = PaddedTask(model, task, longest, types=types).eval()
+    names = input_names(sides, types=types)
+    example = tuple((torch.zeros if "type" in name else torch.ones)(2, 7, dtype=torch.long) for name in names)
+    shapes = {name: {0: "rows", 1: f"tokens{name[-2:] if sides == 2 else ''}"} for name in names}
+    outputs = ["logits"] if model.tasks.get(task).kind == "regression" else ["logits", "probabilities"]
+    out = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # The newer exporter takes ten times as long for the same graph, and more packages.
+        torch.onnx.export(
+            module,
+            example,
+            out,  # type: ignore[arg-type]
+            input_names=names,
+            output_names=outputs,
+            opset_version=OPSET,
+            dynamo=False,
+            dynamic_axes={**shapes, **{name: {0: "rows"} for name in outputs}},
+        )
+    return out.getvalue()

@@ -1,0 +1,193 @@
+"""Self-attention over a packed batch: only here are sentences padded, group by group of like length.
+
+One autograd function with its derivatives written out, both ways: a tenth of the kernel calls that the same in
+single operations makes. Axes: T tokens, S sentences, n sentences of a group, L its longest, R rows that ask
+(L, or 1), H heads, d = D / H.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from smartcli.engine.model.dropout import Dropout
+from smartcli.engine.model.packing import Group, PackedBatch
+from smartcli.engine.model.distinct_rows import spread
+
+
+def relative_buckets(width: int, buckets: int, distance: int) -> Tensor:
+    """Return the (width, width) bucket of each (query, key) offset, as T5 and MPNet define it.
+
+    Half the buckets are for keys after the query; half of each half are exact offsets, the rest grow
+    logarithmically up to `distance`.
+    """
+    place = torch.arange(width)
+    offset = place[:, None] - place[None, :]
+    half = buckets // 2
+    after = (offset < 0).long() * half
+    offset = offset.abs()
+    exact = half // 2
+    grown = exact + (torch.log(offset.float() / exact) / math.log(distance / exact) * (half - exact)).long()
+    return after + torch.where(offset < exact, offset, torch.clamp(grown, max=half - 1))
+
+
+def attend(
+    packed: Tensor,
+    query: Tensor | None,
+    batch: PackedBatch,
+    *,
+    heads: int,
+    bias: Tensor | None,
+    dropout: Dropout,
+    p: float,
+    place: str,
+) -> Tensor:
+    """Return the attention output (T, D), or (S, D) where `query` (S, D) holds what each sentence's first token asks.
+
+    `packed` holds each token's query, key and value side by side (T, 3D), without the query (T, 2D) where that is
+    given apart. `bias` (H, W, W), with W at least the longest sentence, is added to the scores.
+    """
+    masks = tuple(
+        dropout.mask(
+            (len(group), heads, group.width if query is None else 1, group.width),
+            packed.device,
+            p,
+            f"attention{group.key}",
+            f"{place}.group{group.key}",
+        )
+        for group in batch.groups
+    )
+    out: Tensor = _Attention.apply(packed, query, bias, _Shape(batch, heads, query is not None), *masks)  # type: ignore[no-untyped-call]
+    return out
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """How rows of tokens and heads of padded sentences lie."""
+
+    batch: PackedBatch
+    heads: int
+    first_only: bool
+
+    def by_head(self, x: Tensor, group: Group, parts: int) -> Tensor:
+        """Return a group's rows of a padded grid (·, parts · D) as (parts, n · H, L, d)."""
+        n, width, d = len(group), group.width, x.shape[1] // (parts * self.heads)
+        rows = x[group.row : group.row + n * width].view(n, width, parts, self.heads, d)
+        return rows.permute(2, 0, 3, 1, 4).reshape(parts, n * self.heads, width, d)
+
+    def by_token(self, x: Tensor, group: Group, out: Tensor) -> None:
+        """Write (parts, n · H, L, d) to a group's rows of a padded grid (·, parts · D)."""
+        parts, _, width, d = x.shape
+        n = len(group)
+        rows = out[group.row : group.row + n * width].view(n, width, parts, self.heads, d)
+        rows.copy_(x.view(parts, n, self.heads, width, d).permute(1, 3, 0, 2, 4))
+
+    def grid(self, x: Tensor) -> Tensor:
+        """Return (T, ·) as the padded grid, zero at padding."""
+        return spread(x, self.batch.slots, self.batch.grid_rows)
+
+    def asking(self, query: Tensor | None, parts: Tensor, group: Group) -> Tensor:
+        """Return what asks, (n · H, R, d): the first of `parts`, or the group's rows of `query`."""
+        if query is None:
+            return parts[0]
+        n, width = len(group), query.shape[1]
+        return query[group.start : group.stop].reshape(n * self.heads, 1, width // self.heads)
+
+    def answers(self, found: list[Tensor], like: Tensor) -> Tensor:
+        """Return the groups' (n · H, R, d) as (T, D), or (S, D) where one row a sentence asks."""
+        d = like.shape[1] // self.parts
+        if self.first_only:
+            rows = [x.view(len(g), d) for x, g in zip(found, self.batch.groups, strict=True)]
+            return rows[0] if len(rows) == 1 else torch.cat([like.new_empty(0, d), *rows])
+        out = like.new_empty((self.batch.grid_rows, d))
+        for x, group in zip(found, self.batch.groups, strict=True):
+            self.by_token(x[None], group, out)
+        return out.index_select(0, self.batch.slots)
+
+    def by_row(self, x: Tensor, group: Group) -> Tensor:
+        """Return (n · H, R, L) as (n, H, R, L)."""
+        return x.view(len(group), self.heads, x.shape[1], group.width)
+
+    @property
+    def parts(self) -> int:
+        return 2 if self.first_only else 3
+
+
+def _wide(x: Tensor) -> Tensor:
+    """Return `x` in fp32 or wider."""
+    return x.float() if x.element_size() < 4 else x
+
+
+class _Attention(torch.autograd.Function):
+    """softmax(q·kᵀ/√d + mask + bias), dropped, times v; backward, and forward-mode by packed and query."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, packed: Tensor, query: Tensor | None, bias: Tensor | None, shape: _Shape, *masks: Any
+    ) -> Tensor:
+        grid, found, saved = shape.grid(packed), [], []
+        for group, dropped in zip(shape.batch.groups, masks, strict=True):
+            parts = shape.by_head(grid, group, shape.parts)
+            q, k, v = shape.asking(query, parts, group), parts[-2], parts[-1]
+            scores = shape.by_row(torch.bmm(q, k.transpose(1, 2)), group)
+            scores = torch.add(group.mask.to(_wide(scores[:0]).dtype), scores, alpha=1.0 / math.sqrt(q.shape[2]))
+            if bias is not None:
+                scores += bias[:, : q.shape[1], : group.width]
+            shares = torch.softmax(scores, dim=-1)
+            kept = (shares if dropped is None else shares * dropped).to(v.dtype).view(len(q), q.shape[1], group.width)
+            found.append(torch.bmm(kept, v))
+            saved += [q, k, v, shares, kept]
+        ctx.shape, ctx.masks, ctx.bias = shape, masks, None if bias is None else bias.shape
+        ctx.save_for_backward(*saved)
+        ctx.save_for_forward(*saved)
+        return shape.answers(found, packed)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        shape: _Shape = ctx.shape
+        grad, saved = grads[0], ctx.saved_tensors
+        grad_grid = grad if shape.first_only else shape.grid(grad)
+        out = grad.new_empty((shape.batch.grid_rows, shape.parts * grad.shape[1]))
+        grad_query = torch.empty_like(grad) if shape.first_only else None
+        grad_bias = saved[3].new_zeros(ctx.bias) if ctx.needs_input_grad[2] else None
+        for at, (group, dropped) in enumerate(zip(shape.batch.groups, ctx.masks, strict=True)):
+            q, k, v, shares, kept = saved[5 * at : 5 * at + 5]
+            above = shape.asking(grad, k, group) if shape.first_only else shape.by_head(grad_grid, group, 1)[0]
+            parts = k.new_empty((shape.parts, *k.shape))
+            torch.bmm(kept.transpose(1, 2), above, out=parts[-1])
+            by_share = shape.by_row(torch.bmm(above, v.transpose(1, 2)), group)
+            by_share = by_share * dropped if dropped is not None else _wide(by_share)
+            by_score = torch.ops.aten._softmax_backward_data(by_share, shares, -1, shares.dtype)
+            if grad_bias is not None:
+                grad_bias[:, : q.shape[1], : group.width] += by_score.sum(dim=0)
+            scaled = (by_score * (1.0 / math.sqrt(q.shape[2]))).to(k.dtype).view(kept.shape)
+            torch.bmm(scaled.transpose(1, 2), q, out=parts[-2])
+            if grad_query is None:
+                torch.bmm(scaled, k, out=parts[0])
+            else:
+                grad_query[group.start : group.stop] = torch.bmm(scaled, k).view(len(group), grad.shape[1])
+            shape.by_token(parts, group, out)
+        return (out.index_select(0, shape.batch.slots), grad_query, grad_bias, None, *(None for _ in ctx.masks))
+
+    @staticmethod
+    @torch.no_grad()
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        shape: _Shape = ctx.shape
+        packed, query = tangents[:2]
+        saved, grid, found = ctx.saved_tensors, shape.grid(packed), []
+        for at, (group, dropped) in enumerate(zip(shape.batch.groups, ctx.masks, strict=True)):
+            q, k, v, shares, kept = saved[5 * at : 5 * at + 5]
+            parts = shape.by_head(grid, group, shape.parts)
+            moved_q, moved_k, moved_v = shape.asking(query, parts, group), parts[-2], parts[-1]
+            moved = torch.baddbmm(torch.bmm(moved_q, k.transpose(1, 2)), q, moved_k.transpose(1, 2))
+            moved = shares * (shape.by_row(moved, group) * (1.0 / math.sqrt(q.shape[2])))
+            moved = moved - shares * moved.sum(dim=-1, keepdim=True)
+            moved = (moved if dropped is None else moved * dropped).to(v.dtype).view(kept.shape)
+            found.append(torch.baddbmm(torch.bmm(moved, v), kept, moved_v))
+        return shape.answers(found, packed)

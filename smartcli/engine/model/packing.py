@@ -1,0 +1,286 @@
+"""Padding-free batches: the tokens of all sentences end to end, and padded views for attention alone.
+
+Axes: T tokens, S sentences (a joined pair is one), G groups of sentences of like length, L the longest
+sentence of a group, D width. Sentences are ordered by length, so that a group is one slice of tokens and
+short sentences do not pay for long ones in attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from smartcli.data.joining import Sequences, within
+from smartcli.engine.terms.losses import mean
+from smartcli.engine.model.part import Part
+
+Ints = NDArray[np.int64]
+MAX_GROUPS = 4
+
+
+@dataclass(frozen=True)
+class Group:
+    """Sentences `start:stop` of the batch, tokens `first:last`, padded to `width` in attention."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+    width: int
+    row: int
+    """Its first row in the padded grid of all groups."""
+    mask: Tensor
+    """(stop − start, 1, 1, width) float: 0 at tokens, −inf at padding."""
+    key: int
+    """Number of the group in the batch it was made for; names its attention dropout masks."""
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """One encoder input: `ids`, `types`, `positions`, `sentence` (T,), `starts`, `lengths` (S,)."""
+
+    ids: Tensor
+    types: Tensor
+    positions: Tensor
+    sentence: Tensor
+    starts: Tensor
+    lengths: Tensor
+    groups: tuple[Group, ...]
+    outputs: Mapping[str, tuple[Tensor, ...]]
+    """For each task, for each side, the sentence index (n,) of each example."""
+    vocabulary: Tensor
+    """(U,) the distinct ids, ascending."""
+    word: Tensor
+    """(T,) index of each token's id in `vocabulary`."""
+    slots: Tensor
+    """(T,) row of each token in the padded grid: for each group n · L rows, sentence by sentence."""
+    part: Part | None = None
+    """Where this stands in the step's batch, of which other processes have the rest; None where it is the whole."""
+
+    @property
+    def tokens(self) -> int:
+        return self.ids.shape[0]
+
+    @property
+    def sentences(self) -> int:
+        return self.starts.shape[0]
+
+    @property
+    def grid_rows(self) -> int:
+        """Rows of the padded grid, Σ n · L over the groups."""
+        return sum(len(group) * group.width for group in self.groups)
+
+    @property
+    def examples(self) -> dict[str, int]:
+        """Number of examples of each task."""
+        return {task: int(sides[0].shape[0]) for task, sides in self.outputs.items()}
+
+    @property
+    def whole_tokens(self) -> int:
+        """Tokens of the whole that this is part of."""
+        return self.tokens if self.part is None else self.part.sizes["token"]
+
+    @property
+    def whole_vocabulary(self) -> Tensor:
+        """(U,) the distinct ids of the whole that this is part of, ascending."""
+        return self.vocabulary if self.part is None else self.part.vocabulary
+
+    def count(self, task: str) -> int | None:
+        """Return what sums over the examples of `task` are divided by; None: by their number, this is the whole."""
+        return None if self.part is None else self.part.count(task)
+
+    def mean(self, values: Tensor, task: str) -> Tensor:
+        """Return the mean of `values` (n,) over the whole's examples of `task`, or this part's share in it."""
+        return mean(values, self.count(task))
+
+    def by_token(self, draw: Callable[[int], Tensor]) -> Tensor:
+        """Return this part's rows (T, …) of what `draw(tokens)` draws for every token of the whole."""
+        drawn = draw(self.whole_tokens)
+        return drawn if self.part is None else drawn.index_select(0, self.part.rows["token"])
+
+    def any(self, value: bool) -> bool:
+        """Return whether `value` holds in any part of the whole."""
+        return value if self.part is None else self.part.processes.any(value)
+
+    def to(self, device: torch.device) -> PackedBatch:
+        """Return the batch on `device`."""
+        if device.type == "cpu":
+            return self
+        move = {name: getattr(self, name).to(device, non_blocking=True) for name in _TENSORS}
+        groups = tuple(replace(g, mask=g.mask.to(device)) for g in self.groups)
+        outputs = {task: tuple(side.to(device) for side in sides) for task, sides in self.outputs.items()}
+        part = None if self.part is None else self.part.to(device)
+        return replace(self, groups=groups, outputs=outputs, part=part, **move)
+
+
+_TENSORS = ("ids", "types", "positions", "sentence", "starts", "lengths", "vocabulary", "word", "slots")
+
+
+@dataclass(frozen=True)
+class SubBatch:
+    """The batch of some tasks of another, and where its tokens (T',) and sentences (S',) stand in that."""
+
+    batch: PackedBatch
+    tokens: Tensor
+    sentences: Tensor
+    group_rows: Mapping[int, Tensor]
+    """For each group key, the kept rows of the parent's group."""
+
+    @property
+    def rows(self) -> dict[str, Tensor]:
+        """Return the kept rows of the parent by dropout axis; those of examples are kept whole."""
+        groups = {f"attention{key}": index for key, index in self.group_rows.items()}
+        return {"token": self.tokens, "sentence": self.sentences, **groups}
+
+    def to(self, device: torch.device, batch: PackedBatch | None = None) -> SubBatch:
+        """Return the sub-batch on `device`; `batch` is its batch where that is there already."""
+        if device.type == "cpu":
+            return self
+        rows = {key: index.to(device) for key, index in self.group_rows.items()}
+        moved = self.batch.to(device) if batch is None else batch
+        return SubBatch(moved, self.tokens.to(device), self.sentences.to(device), rows)
+
+
+def split_groups(lengths: Ints, most: int = MAX_GROUPS) -> list[tuple[int, int]]:
+    """Return slices of ascending `lengths` that keep the padded attention area Σ n·L² small.
+
+    Each slice costs a few kernel calls as well, so a slice must save more than that.
+    """
+    if len(lengths) == 0:
+        return []
+    overhead = 4096.0
+    bounds = [(0, len(lengths))]
+    while len(bounds) < most:
+        best: tuple[float, int, int] | None = None
+        for place, (start, stop) in enumerate(bounds):
+            if stop - start < 2:
+                continue
+            ends = np.arange(start + 1, stop)
+            area = (ends - start) * lengths[ends - 1] ** 2.0 + (stop - ends) * float(lengths[stop - 1]) ** 2
+            saved = (stop - start) * float(lengths[stop - 1]) ** 2 - area - overhead
+            at = int(np.argmax(saved))
+            if saved[at] > 0 and (best is None or saved[at] > best[0]):
+                best = (float(saved[at]), place, int(ends[at]))
+        if best is None:
+            break
+        _, place, cut = best
+        start, stop = bounds[place]
+        bounds[place : place + 1] = [(start, cut), (cut, stop)]
+    return bounds
+
+
+def _group(start: int, stop: int, lengths: Ints, width: int, key: int, row: int) -> Group:
+    part = lengths[start:stop]
+    inside = np.arange(width)[None, :] < part[:, None]
+    mask = np.where(inside, 0.0, -np.inf).astype(np.float32)[:, None, None, :]
+    first = int(lengths[:start].sum())
+    last = first + int(part.sum())
+    return Group(
+        start=start, stop=stop, first=first, last=last, width=width, row=row, mask=torch.from_numpy(mask), key=key
+    )
+
+
+def pack(sequences: Mapping[str, Sequence[Sequences]], *, most_groups: int = MAX_GROUPS) -> PackedBatch:
+    """Return one packed batch of every task's sequences (one `Sequences` a side)."""
+    parts = [side for sides in sequences.values() for side in sides]
+    ids, types = np.concatenate([p.ids for p in parts]), np.concatenate([p.types for p in parts])
+    lengths = np.concatenate([p.lengths for p in parts])
+    order = np.argsort(lengths, kind="stable")
+    old_starts = np.cumsum(lengths) - lengths
+    lengths = lengths[order]
+    positions = within(lengths)
+    gather = np.repeat(old_starts[order], lengths) + positions
+    ids, types = ids[gather], types[gather]
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    outputs: dict[str, tuple[Tensor, ...]] = {}
+    at = 0
+    for task, sides in sequences.items():
+        indices = []
+        for side in sides:
+            indices.append(torch.from_numpy(rank[at : at + len(side)]))
+            at += len(side)
+        outputs[task] = tuple(indices)
+    groups, row = [], 0
+    for key, (start, stop) in enumerate(split_groups(lengths, most_groups)):
+        width = int(lengths[stop - 1])
+        groups.append(_group(start, stop, lengths, width, key, row))
+        row += (stop - start) * width
+    return _batch(ids, types, positions, lengths, tuple(groups), outputs)
+
+
+def _batch(
+    ids: Ints,
+    types: Ints,
+    positions: Ints,
+    lengths: Ints,
+    groups: tuple[Group, ...],
+    outputs: dict[str, tuple[Tensor, ...]],
+) -> PackedBatch:
+    vocabulary, word = np.unique(ids, return_inverse=True)
+    first_rows = [group.row + np.arange(len(group)) * group.width for group in groups]
+    return PackedBatch(
+        ids=torch.from_numpy(ids),
+        types=torch.from_numpy(types),
+        positions=torch.from_numpy(positions),
+        sentence=torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths)),
+        starts=torch.from_numpy(np.cumsum(lengths) - lengths),
+        lengths=torch.from_numpy(lengths),
+        groups=groups,
+        outputs=outputs,
+        vocabulary=torch.from_numpy(vocabulary),
+        word=torch.from_numpy(word.reshape(-1)),
+        slots=torch.from_numpy(np.repeat(np.concatenate([np.zeros(0, np.int64), *first_rows]), lengths) + positions),
+    )
+
+
+def select(batch: PackedBatch, tasks: Sequence[str]) -> SubBatch:
+    """Return the sub-batch of `tasks`, with the parent's groups and padding, so that masks fit again.
+
+    Where `tasks` are all of the batch's, the sub-batch is the batch itself.
+    """
+    if set(tasks) == set(batch.outputs):
+        rows = {group.key: torch.arange(len(group)) for group in batch.groups}
+        return SubBatch(batch, torch.arange(batch.tokens), torch.arange(batch.sentences), rows)
+    return keep(batch, {task: batch.outputs[task] for task in tasks})
+
+
+def keep(batch: PackedBatch, outputs: Mapping[str, tuple[Tensor, ...]], *, empty_groups: bool = False) -> SubBatch:
+    """Return the sub-batch of the sentences that `outputs` name, with the parent's groups and padding.
+
+    With `empty_groups` a group stays that no sentence is left of.
+    """
+    kept = np.zeros(batch.sentences, bool)
+    for sides in outputs.values():
+        for side in sides:
+            kept[side.numpy()] = True
+    keep_tokens = kept[batch.sentence.numpy()]
+    lengths = batch.lengths.numpy()[kept]
+    groups, group_rows, at, row = [], {}, 0, 0
+    for group in batch.groups:
+        inside = np.flatnonzero(kept[group.start : group.stop])
+        group_rows[group.key] = torch.from_numpy(inside)
+        if len(inside) or empty_groups:
+            groups.append(_group(at, at + len(inside), lengths, group.width, group.key, row))
+            at, row = at + len(inside), row + len(inside) * group.width
+    rank = np.cumsum(kept) - 1
+    renumbered = {t: tuple(torch.from_numpy(rank[side.numpy()]) for side in sides) for t, sides in outputs.items()}
+    sub = _batch(
+        batch.ids.numpy()[keep_tokens],
+        batch.types.numpy()[keep_tokens],
+        batch.positions.numpy()[keep_tokens],
+        lengths,
+        tuple(groups),
+        renumbered,
+    )
+    return SubBatch(
+        sub, torch.from_numpy(np.flatnonzero(keep_tokens)), torch.from_numpy(np.flatnonzero(kept)), group_rows
+    )

@@ -1,0 +1,184 @@
+"""From row numbers to packed batches on the device, on a thread of their own."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from smartcli.config import Settings
+from smartcli.data.joining import Sequences, sequences_of, within
+from smartcli.data.ragged import Ragged
+from smartcli.engine.distributed import ALONE, Processes
+from smartcli.engine.training.division import select_part, split_by_tokens, take_part
+from smartcli.engine.model.heads import joins_pairs
+from smartcli.engine.model.packing import PackedBatch, SubBatch, pack, select
+from smartcli.engine.training.schedule import Step
+from smartcli.engine.terms.base import TrainingBatch
+from smartcli.engine.terms.term_table import active_tasks
+
+if TYPE_CHECKING:
+    from smartcli.families.template import JoinTemplate
+
+Item = TypeVar("Item")
+Ready = TypeVar("Ready")
+
+
+@dataclass(frozen=True)
+class Split:
+    """One task's rows of one split: token ids a side, labels (n,) as floats or None, and row ids."""
+
+    sides: Sequence[Ragged]
+    labels: NDArray[np.float64] | None
+    row_id: Callable[[int], str]
+
+    def __len__(self) -> int:
+        return len(self.sides[0])
+
+
+def take(split: Split, rows: NDArray[np.int64]) -> Split:
+    """Return the given rows of a split, their tokens copied."""
+    sides = []
+    for side in split.sides:
+        starts, lengths = side.offsets[rows], side.lengths[rows]
+        source = np.repeat(starts, lengths) + within(lengths)
+        sides.append(Ragged(side.ids[source], np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])))
+    labels = None if split.labels is None else split.labels[rows]
+    return Split(sides, labels, lambda row: split.row_id(int(rows[row])))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A step with its packed batches: one for all tasks, or with surgery one a task."""
+
+    step: Step
+    batches: tuple[TrainingBatch, ...]
+    truncated: int
+
+    @property
+    def count(self) -> int:
+        """Examples in the step."""
+        return sum(len(rows) for rows in self.step.rows.values())
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in the step, those of other processes included."""
+        return sum(given.batch.whole_tokens for given in self.batches)
+
+
+@dataclass(frozen=True)
+class Batcher:
+    """Builds the packed batches of a step from stored tokens; of several processes each its own part of them."""
+
+    train: Mapping[str, Split]
+    template: JoinTemplate
+    settings: Settings
+    max_length: int
+    device: torch.device
+    processes: Processes = ALONE
+
+    def __call__(self, step: Step) -> Prepared:
+        """Return `step` packed; with surgery each task is a pass of its own."""
+        apart = self.settings.surgery != "none" and len(step.rows) > 1
+        groups = [(task,) for task in step.rows] if apart else [tuple(step.rows)]
+        truncated = 0
+        batches = []
+        for tasks in groups:
+            parts = {}
+            for task in tasks:
+                parts[task] = sequences_of(
+                    self.template,
+                    self.train[task].sides,
+                    step.rows[task],
+                    join=joins_pairs(self.settings.pair_mode),
+                    max_length=self.max_length,
+                )
+                truncated += sum(part.truncated for part in parts[task])
+            batches.append(self._batch(tasks, step, parts))
+        return Prepared(step, tuple(batches), truncated)
+
+    def _batch(self, tasks: Sequence[str], step: Step, parts: Mapping[str, Sequence[Sequences]]) -> TrainingBatch:
+        whole = pack(parts)
+        labels = {}
+        for task in tasks:
+            stored = self.train[task].labels
+            assert stored is not None
+            labels[task] = torch.from_numpy(stored[step.rows[task]].astype(np.float32)).to(self.device)
+        active = active_tasks(self.settings, tasks)
+        if not self.processes.several:
+            return self._on_device(whole, labels, {own: select(whole, own) for own in set(active.values())}, active)
+        tokens = {task: np.sum([side.lengths for side in sides], axis=0) for task, sides in parts.items()}
+        mine = split_by_tokens(tokens, self.processes.size)[self.processes.rank]
+        part = take_part(whole, mine, self.processes)
+        own_labels = {task: labels[task][torch.from_numpy(rows).to(self.device)] for task, rows in mine.items()}
+        chosen = {own: select_part(part, whole, own, mine) for own in set(active.values())}
+        return self._on_device(part, own_labels, chosen, active)
+
+    def _on_device(
+        self,
+        batch: PackedBatch,
+        labels: Mapping[str, Tensor],
+        chosen: Mapping[tuple[str, ...], SubBatch],
+        active: Mapping[str, tuple[str, ...]],
+    ) -> TrainingBatch:
+        """Return the batch with each term's sub-batch; terms of the same tasks share one, that of all tasks is it."""
+        moved = batch.to(self.device)
+        there = {
+            tasks: sub.to(self.device, batch=moved if sub.batch is batch else None) for tasks, sub in chosen.items()
+        }
+        return TrainingBatch(moved, labels, {name: there[tasks] for name, tasks in active.items()})
+
+
+class _End:
+    """What the thread puts last: nothing, or the error that ended it."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+def ahead(items: Iterable[Item], make: Callable[[Item], Ready], depth: int = 2) -> Generator[Ready]:
+    """Yield `make(item)` for each item, in order, made up to `depth` ahead on a thread.
+
+    The thread ends when the consumer stops early, and an error in it is raised to the consumer.
+    """
+    out: queue.Queue[Ready | _End] = queue.Queue(maxsize=depth)
+    stopped = threading.Event()
+
+    def put(value: Ready | _End) -> bool:
+        while not stopped.is_set():
+            try:
+                out.put(value, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put(make(item)):
+                    return
+            put(_End(None))
+        except BaseException as error:
+            put(_End(error))
+
+    thread = threading.Thread(target=work, name="packing", daemon=True)
+    thread.start()
+    try:
+        while True:
+            value = out.get()
+            if isinstance(value, _End):
+                if value.error is not None:
+                    raise value.error
+                return
+            yield value
+    finally:
+        stopped.set()
+        thread.join()

@@ -1,0 +1,289 @@
+"""The training loop: phases of steps, dev scores after each epoch, saves, and a stop at any step.
+
+It knows neither terminal nor registry: batches come in, records and snapshots go out by callbacks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from smartcli.config import Settings
+from smartcli.counts import counted
+from smartcli.engine.allocator import peak_memory, release_freed_memory
+from smartcli.engine.training.batches import Batcher, Prepared, Split, ahead
+from smartcli.engine.distributed import ALONE, Processes
+from smartcli.engine.memory import is_out_of_memory
+from smartcli.engine.model.multitask import MultiTaskModel
+from smartcli.engine.training.phase_state import PhaseState, load_model
+from smartcli.engine.training.phases import Phase, plan
+from smartcli.engine.inference.split_outputs import Outputs, Reader
+from smartcli.engine.training.step_record import step_record
+from smartcli.engine.training.schedule import steps
+from smartcli.engine.training.dev_scores import DevScores, ScoreTask, score_dev
+from smartcli.engine.training.snapshot import Position, Snapshot
+from smartcli.engine.training.update import Outcome
+from smartcli.errors import SmartCliError
+from smartcli.tasks import TaskTable
+
+LOG_EVERY = 10
+TRIM_EVERY = 100
+"""Steps between two returns of freed memory; the step after one pays for its pages again."""
+CHECK_EVERY = 100
+"""Steps between two comparisons of an approximate ascent with the exact one, which costs three fp32 passes."""
+SAVE_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """Where the loop reports: `record` a log line, `tick` progress that is not logged, `save` a snapshot.
+
+    `stop` is asked after each step and says whether to end now; of several processes before it, and one suffices.
+    """
+
+    record: Callable[[dict[str, Any]], None]
+    tick: Callable[[dict[str, Any]], None]
+    save: Callable[[Snapshot], None]
+    stop: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training to do: the model, the tasks to train in it, their rows, and how dev is scored."""
+
+    model: MultiTaskModel
+    tasks: TaskTable
+    table: TaskTable
+    """All tasks of the data set: what `overall` counts."""
+    settings: Settings
+    train: Mapping[str, Split]
+    dev: Mapping[str, Split]
+    reader: Reader
+    bf16: bool
+    device: torch.device
+    score: ScoreTask
+    processes: Processes = ALONE
+
+    def phases(self) -> list[Phase]:
+        """Return the phases of the run."""
+        return plan(self.tasks, self.settings, {task.name: len(self.train[task.name]) for task in self.tasks})
+
+
+@dataclass
+class Result:
+    """A finished training; the model holds the weights to keep."""
+
+    best_epoch: int | None
+    """Epoch of the last phase whose weights were kept."""
+    outputs: dict[str, Outputs]
+    scores: DevScores
+    position: Position
+    peak_memory: int
+    """Bytes."""
+    warnings: list[str] = field(default_factory=list)
+
+
+class Interrupted(Exception):
+    """The loop was asked to stop, and its state was saved."""
+
+
+def train(job: Job, callbacks: Callbacks, resume: Snapshot | None = None) -> Result:
+    """Run a job to its end, from the start or from a snapshot; raises Interrupted when asked to stop."""
+    return Trainer(job, callbacks, resume).run()
+
+
+class Trainer:
+    """Holds a job's position while it runs."""
+
+    def __init__(self, job: Job, callbacks: Callbacks, resume: Snapshot | None) -> None:
+        self.job, self.callbacks, self.resume = job, callbacks, resume
+        self.position = resume.position if resume is not None else Position()
+        self.phases = job.phases()
+        self.batcher = Batcher(
+            job.train, job.reader.template, job.settings, job.reader.max_length, job.device, job.processes
+        )
+        self.started = time.perf_counter() - self.position.seconds
+        self.saved_at = time.perf_counter()
+        self.kept: DevScores | None = None
+        self.warnings: list[str] = []
+        self.last_epoch: int | None = None
+        self.asked = False
+
+    def run(self) -> Result:
+        """Train every phase that is not done yet."""
+        if self.resume is not None:
+            load_model(self.job.model, self.resume.tensors["model"])
+        try:
+            while self.position.phase < len(self.phases):
+                self._run_phase(self.phases[self.position.phase])
+            scores = self.kept or self._score(self.phases[-1].tasks)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise SmartCliError(
+                f"out of memory after step {self.position.total}, outside a step ({str(error) or 'no reason'}); free "
+                "memory and go on from the last save with --resume, or start another run with a lower --batch-size "
+                "or --max-length"
+            ) from error
+        return Result(
+            self.last_epoch or self.position.best_epoch,
+            scores.outputs,
+            scores,
+            self.position,
+            peak_memory(),
+            self.warnings,
+        )
+
+    def _run_phase(self, phase: Phase) -> None:
+        job, at = self.job, self.position
+        state = PhaseState(job.model, phase, job.settings, job.device, job.bf16, job.processes)
+        if self.resume is not None and at.step > 0:
+            state.restore(self.resume.tensors)
+        self.resume = None
+        sizes = {task: len(job.train[task]) for task in phase.tasks}
+        batch_sizes = {task: job.settings.batch_size[task] for task in phase.tasks}
+        all_steps = steps(job.settings.seed, sizes, batch_sizes, phase.tasks, phase.epochs)
+        self.last_epoch = None
+        # A stop leaves this loop by an exception, which would keep the thread alive as long as its traceback.
+        with closing(ahead(islice(all_steps, at.step, phase.steps), self.batcher)) as batches:
+            for prepared in batches:
+                number = prepared.step.number
+                ends = prepared.step.ends_epoch or number == phase.steps
+                self.take_step(prepared, state, phase, logged=number == 1 or number % LOG_EVERY == 0 or ends)
+                if ends or number % TRIM_EVERY == 0:
+                    release_freed_memory()
+                if ends:
+                    self._end_epoch(prepared.step.epoch, state, phase)
+                if number == phase.steps:
+                    self._end_phase(state, phase)
+                self._save_if_due(state, ends, number)
+
+    def take_step(self, prepared: Prepared, state: PhaseState, phase: Phase, *, logged: bool) -> None:
+        """Update once and report it; SmartCliError where memory runs out or a number is not finite."""
+        at = self.position
+        before = state.streams.state()
+        if self.job.processes.several:
+            state.updater.stop = self.callbacks.stop()
+        try:
+            outcome = state.updater.run(
+                prepared, probe=logged, check=logged and prepared.step.number % CHECK_EVERY <= 1
+            )
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            size = f"{counted(prepared.count, 'example')} and {counted(prepared.tokens, 'token')}"
+            raise SmartCliError(
+                f"out of memory in step {at.total + 1} with {size} ({str(error) or 'no reason'}); free memory and go "
+                "on from the last save with --resume, or start another run with a lower --batch-size or --max-length"
+            ) from error
+        self.asked = state.updater.stop
+        if outcome.bad is not None:
+            self._bad_step(prepared, outcome, state, before)
+        at.step += 1
+        at.total += 1
+        at.examples += prepared.count
+        at.tokens += prepared.tokens
+        at.truncated += prepared.truncated
+        at.skipped_penalties += outcome.skipped
+        if outcome.bad is not None:
+            outcome.cosines = {}
+        for pair, cosine in outcome.cosines.items():
+            entry = at.conflicts.setdefault(pair, [0, 0.0, 0])
+            at.conflicts[pair] = [entry[0] + (cosine < 0), entry[1] + cosine, entry[2] + 1]
+        record = step_record(prepared, outcome, phase.key if len(self.phases) > 1 else None, at, self._seconds())
+        (self.callbacks.record if logged else self.callbacks.tick)(record)
+
+    def _bad_step(self, prepared: Prepared, outcome: Outcome, state: PhaseState, before: dict[str, Tensor]) -> None:
+        at, ids = self.position, []
+        for task in outcome.bad_tasks:
+            rows = prepared.step.rows[task]
+            ids.append(f"{task}: {', '.join(self.job.train[task].row_id(int(row)) for row in rows)}")
+        what = f"step {at.total + 1}: the {outcome.bad} of {', '.join(outcome.bad_tasks)} is not finite"
+        if at.bad_steps < self.job.settings.skip_bad_steps:
+            at.bad_steps += 1
+            self.callbacks.tick({"event": "warning", "message": f"{what}; skipped ({at.bad_steps} so far)"})
+            return
+        skipped = f" after {counted(at.bad_steps, 'skipped step')}" if at.bad_steps else ""
+        rows_and_advice = (
+            f"Rows: {'; '.join(ids)}. Lower --lr or --lambda, set --clip-norm 1, look at these rows, or go on past "
+            "a few such steps with --resume --skip-bad-steps N"
+        )
+        if not state.finite():
+            raise SmartCliError(
+                f"{what}{skipped}, since an update before it made weights infinite or NaN; the run's last save is "
+                f"kept. {rows_and_advice}"
+            )
+        state.streams.restore(before)
+        self._save(state)
+        raise SmartCliError(f"{what}{skipped}; nothing was updated, and the state before it is kept. {rows_and_advice}")
+
+    def _end_epoch(self, epoch: int, state: PhaseState, phase: Phase) -> None:
+        at = self.position
+        self.job.processes.check_same(list(state.model_tensors().values()))
+        scores = self._score(phase.tasks)
+        record: dict[str, Any] = {"event": "dev", "epoch": epoch, "step": at.total}
+        if len(self.phases) > 1:
+            record["phase"] = phase.key
+        record |= {"seconds": self._seconds(), **scores.record(self.job.table)}
+        if at.conflicts:
+            record["conflicts"] = {
+                pair: {"share": entry[0] / entry[2], "cosine": entry[1] / entry[2], "steps": int(entry[2])}
+                for pair, entry in at.conflicts.items()
+            }
+            at.conflicts = {}
+        self.callbacks.record(record)
+        value, best = scores.chosen_by, at.best_value
+        better = at.best_epoch is None or (value is not None and (best is None or value > best))
+        if self.job.settings.keep == "last" or better or (value is None and best is None):
+            at.best_epoch, at.best_value = epoch, value
+            self.kept = scores
+            state.keep_best()
+
+    def _end_phase(self, state: PhaseState, phase: Phase) -> None:
+        at = self.position
+        if at.best_value is None:
+            self.warnings.append(f"no dev score to choose an epoch by ({phase.key}); the last one is kept")
+        state.restore_best()
+        self.last_epoch = at.best_epoch
+        at.phase, at.step = at.phase + 1, 0
+        if at.phase < len(self.phases):
+            at.best_epoch = at.best_value = None
+
+    def _score(self, trained: tuple[str, ...]) -> DevScores:
+        job = self.job
+        try:
+            return score_dev(job.model, job.dev, job.train, trained, job.reader, job.score, job.processes)
+        except FloatingPointError as error:
+            raise SmartCliError(f"step {self.position.total}: {error}; lower --lr, or set --clip-norm 1") from error
+
+    def _save_if_due(self, state: PhaseState, ends_epoch: bool, number: int) -> None:
+        every = self.job.settings.save_every
+        due = ends_epoch or time.perf_counter() - self.saved_at >= SAVE_SECONDS
+        due = due or (every is not None and number % every == 0)
+        asked = self.asked if self.job.processes.several else self.callbacks.stop()
+        if due or asked:
+            self._save(state)
+        if asked:
+            raise Interrupted
+
+    def _save(self, state: PhaseState) -> None:
+        if not state.finite():
+            raise SmartCliError(
+                f"step {self.position.total}: its update, or one before it, made weights infinite or NaN; they are "
+                "not saved, and the run's last save is kept. Lower --lr or --lambda, or set --clip-norm 1"
+            )
+        self.position.seconds = self._seconds()
+        done = self.position.step == 0
+        tensors = {"model": state.model_tensors()} if done else state.tensors()
+        self.callbacks.save(Snapshot(self.position, tensors))
+        self.saved_at = time.perf_counter()
+
+    def _seconds(self) -> float:
+        return round(time.perf_counter() - self.started, 3)

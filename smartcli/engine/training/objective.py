@@ -1,0 +1,87 @@
+"""The loss of one update: a clean pass over one packed batch, and a sum over terms.
+
+Axes: T tokens, E embedding size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from smartcli.engine.model.dropout import FreshDropout
+from smartcli.engine.model.multitask import MultiTaskModel
+from smartcli.engine.streams import Streams
+from smartcli.engine.terms.ascent_by_derivatives import outputs_and_change
+from smartcli.engine.terms.base import CleanPass, Measured, Term, TrainingBatch
+
+
+@dataclass
+class StepLoss:
+    """What a step's terms found, by term; `total` is what is differentiated."""
+
+    total: Tensor
+    found: dict[str, Measured]
+
+    def numbers(self) -> dict[str, Tensor]:
+        """Return every scalar under a name of its own, `total` first."""
+        return {"total": self.total, **{name: group[key] for name, group, key in self._places()}}
+
+    def replace(self, numbers: Mapping[str, Tensor]) -> None:
+        """Set every scalar to that of its name, as when `numbers` of several processes were added."""
+        self.total = numbers["total"]
+        for name, group, key in self._places():
+            group[key] = numbers[name]
+
+    def _places(self) -> Iterator[tuple[str, dict[str, Tensor], str]]:
+        for term, measured in self.found.items():
+            groups = {"value": measured.values, "scalar": measured.scalars, **measured.logged}
+            for kind, group in groups.items():
+                for key in group:
+                    yield f"{term} {kind} {key}", group, key
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a step computes: the model, the terms of its loss, and the precision."""
+
+    model: MultiTaskModel
+    terms: tuple[Term, ...]
+    bf16: bool = False
+
+    def loss(
+        self, given: TrainingBatch, words: Tensor, streams: Streams, *, probe: bool = False, check: bool = False
+    ) -> StepLoss:
+        """Return the loss of one step from looked-up word vectors `words` (T, E).
+
+        `probe` and `check` ask the terms for what only logged steps show. Autocast is opened here, per step: its
+        weight cache would go stale around a loop. Of several processes each gets its part of every sum.
+        """
+        with torch.autocast(words.device.type, torch.bfloat16, enabled=self.bf16):
+            # Surgery gives each task a batch of its own, which a term may have nothing to do with.
+            terms = [term for term in self.terms if term.name in given.of_term]
+            clean = self._clean(terms, given, words, streams)
+            total: Tensor | None = None
+            found: dict[str, Measured] = {}
+            for term in terms:
+                found[term.name] = term.measure(clean, streams, probe=probe, check=check)
+                for task, value in found[term.name].values.items():
+                    weighted = self.model.tasks.get(task).weight * term.weight(task) * value
+                    total = weighted if total is None else total + weighted
+        assert total is not None
+        return StepLoss(total, found)
+
+    def _clean(self, terms: list[Term], given: TrainingBatch, words: Tensor, streams: Streams) -> CleanPass:
+        """Return f(x), in the same pass with a derivative where a term asks for one (one term at most can)."""
+        asked = {term.name: term.request(given, words, streams) for term in terms}
+        requests = {name: request for name, request in asked.items() if request is not None}
+        record = any(term.replays for term in terms)
+        dropout = FreshDropout(streams["dropout"], record=record, part=given.batch.part)
+        along = [name for name, request in requests.items() if request.derivative]
+        if not along:
+            return CleanPass(given, words, self.model(words, given.batch, dropout), dropout, requests, {})
+        direction = requests[along[0]].direction
+        logits, change = outputs_and_change(self.model, words, direction, given.batch, dropout)
+        return CleanPass(given, words, logits, dropout, requests, {along[0]: change})

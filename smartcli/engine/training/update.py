@@ -1,0 +1,211 @@
+"""One optimizer update: the loss, gradients (with surgery or without), checks, clipping, AdamW."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from smartcli.config import Settings
+from smartcli.engine.training import surgery
+from smartcli.engine.training.batches import Prepared
+from smartcli.engine.distributed import ALONE, Processes
+from smartcli.engine.training.gradients import Gradients, spread_rows, table_rows
+from smartcli.engine.training.objective import Objective, StepLoss
+from smartcli.engine.training.optimizer import set_learning_rate
+from smartcli.engine.training.schedule import learning_rate
+from smartcli.engine.streams import Streams
+from smartcli.engine.terms.base import Measured, TrainingBatch
+
+
+@dataclass
+class Numbers:
+    """A term's numbers of a step as Python floats: its values by task, and what the log shows beside them by name."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    logged: dict[str, dict[str, float]] = field(default_factory=dict)
+    scalars: dict[str, float] = field(default_factory=dict)
+    """Of several tasks' passes the lowest."""
+    skipped: bool = False
+
+    def add(self, measured: Measured) -> None:
+        """Take what a pass over some of the tasks found."""
+        self.values |= _floats(measured.values)
+        for name, values in measured.logged.items():
+            self.logged[name] = self.logged.get(name, {}) | _floats(values)
+        for name, value in _floats(measured.scalars).items():
+            self.scalars[name] = min(value, self.scalars.get(name, value))
+        self.skipped |= measured.skipped
+
+
+@dataclass
+class Outcome:
+    """Numbers of one update as Python floats; `bad` names what was not finite, if anything."""
+
+    lr: float
+    found: dict[str, Numbers]
+    """By term, in the order of the sum."""
+    cosines: dict[str, float] = field(default_factory=dict)
+    """Cosine of each pair of task gradients, `a,b`, with surgery on."""
+    grad_norm: float = math.nan
+    bad: str | None = None
+    bad_tasks: tuple[str, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The step's tasks."""
+        return tuple(self.found["loss"].values)
+
+    @property
+    def skipped(self) -> bool:
+        """Whether a term had to be left out."""
+        return any(numbers.skipped for numbers in self.found.values())
+
+
+@dataclass
+class Updater:
+    """Everything one phase's updates need; holds no position of its own."""
+
+    objective: Objective
+    settings: Settings
+    gradients: Gradients
+    optimizer: torch.optim.AdamW
+    streams: Streams
+    shared: Sequence[nn.Parameter]
+    """The encoder's trained parameters but for the word table."""
+    own: dict[str, list[nn.Parameter]]
+    """Each task's head parameters."""
+    steps: int
+    processes: Processes = ALONE
+    stop: bool = False
+    """Whether this process is asked to stop; of several, after `run`, whether one of them was before."""
+
+    def __post_init__(self) -> None:
+        # Found here and not in a step: a wrong name must fail before anything is trained.
+        surgery_name = self.settings.surgery
+        self._weigh = None if surgery_name == "none" else surgery.weighting(surgery_name)
+
+    def run(self, prepared: Prepared, *, probe: bool, check: bool = False) -> Outcome:
+        """Update once; where anything is not finite nothing is changed and `bad` says what.
+
+        `probe` and `check` measure what `Objective.loss` says, for the log. `stop` travels with the gradients, so
+        that all processes stop after the same step.
+        """
+        cosines: dict[str, float] = {}
+        if len(prepared.batches) == 1:
+            parts = [self.differentiate(prepared.batches[0], probe=probe, check=check)]
+        else:
+            parts, cosines = self.differentiate_apart(prepared.batches, probe=probe, check=check)
+        outcome = self._report(parts, prepared.step.number)
+        outcome.cosines = cosines
+        if outcome.bad is None:
+            norm = self.gradients.norm()
+            outcome.grad_norm = float(norm)
+            if not math.isfinite(outcome.grad_norm):
+                outcome.bad, outcome.bad_tasks = "gradient", outcome.tasks
+            else:
+                self._apply(norm, outcome.lr, prepared.step.number)
+        self.gradients.clear()
+        return outcome
+
+    def _words(self, given: TrainingBatch) -> Tensor:
+        words = self.objective.model.encoder.look_up(given.batch).detach()
+        return words.requires_grad_(self.gradients.table is not None)
+
+    def differentiate(self, given: TrainingBatch, *, probe: bool = False, check: bool = False) -> StepLoss:
+        """Leave the gradients of a step's loss in `gradients`, and return the loss."""
+        words = self._words(given)
+        loss = self.objective.loss(given, words, self.streams, probe=probe, check=check)
+        if loss.total.requires_grad and bool(torch.isfinite(loss.total)):
+            loss.total.backward()  # type: ignore[no-untyped-call]
+            self.gradients.collect(words, given.batch)
+        if self.processes.several:
+            vocabulary = given.batch.whole_vocabulary
+            self.gradients.replace(self._summed(loss, self.gradients.widened(vocabulary)), vocabulary)
+        return loss
+
+    def _summed(self, loss: StepLoss, gradients: Sequence[Tensor]) -> list[Tensor]:
+        """Sum gradients over the processes, and with them the numbers of `loss` and the wish to stop."""
+        numbers = {name: value.detach().float() for name, value in loss.numbers().items()}
+        stop = torch.tensor([float(self.stop)], device=loss.total.device)
+        found, *out = self.processes.sum([torch.cat([torch.stack(list(numbers.values())), stop]), *gradients])
+        loss.replace(dict(zip(numbers, found[:-1], strict=True)))
+        self.stop = bool(found[-1] > 0)
+        return out
+
+    def differentiate_apart(
+        self, batches: Sequence[TrainingBatch], *, probe: bool = False, check: bool = False
+    ) -> tuple[list[StepLoss], dict[str, float]]:
+        """Take each task's gradient apart, project the shared part, and leave the sum in `.grad`.
+
+        Return the tasks' losses, and the cosine of each pair of gradients. Words differ by task, so rows of the table
+        are laid out over the union of the step's words.
+        """
+        vocabulary = torch.unique(torch.cat([given.batch.whole_vocabulary for given in batches]))
+        parts: list[StepLoss] = []
+        shared: list[list[Tensor]] = []
+        tasks = [next(iter(given.batch.outputs)) for given in batches]
+        for task, given in zip(tasks, batches, strict=True):
+            words = self._words(given)
+            loss = self.objective.loss(given, words, self.streams, probe=probe, check=check)
+            parts.append(loss)
+            finite = bool(torch.isfinite(loss.total))
+            if not (finite or self.processes.several):
+                return parts, {}
+            wanted = [*self.shared, *self.own[task], *([words] if words.requires_grad else [])]
+            found: Sequence[Tensor | None] = [None] * len(wanted)
+            if wanted and finite:
+                found = torch.autograd.grad(loss.total, wanted, allow_unused=True)
+            full = [torch.zeros_like(w) if g is None else g for w, g in zip(wanted, found, strict=True)]
+            if words.requires_grad:
+                batch = given.batch
+                full[-1] = spread_rows(table_rows(full[-1], batch), batch.vocabulary, vocabulary)
+            if self.processes.several:
+                full = self._summed(loss, full)
+                if not bool(torch.isfinite(loss.total)):
+                    return parts, {}
+            for parameter, gradient in zip(self.own[task], full[len(self.shared) :], strict=False):
+                parameter.grad = gradient
+            shared.append([*full[: len(self.shared)], *(full[-1:] if words.requires_grad else [])])
+        if not shared[0]:
+            return parts, {}
+        gram = surgery.gram_matrix(shared)
+        assert self._weigh is not None
+        # A gradient that is not finite is reported by its norm below; no aggregator is asked about it.
+        finite = bool(torch.isfinite(gram).all())
+        weights = self._weigh(gram, self.streams["surgery"]) if finite else torch.ones(len(gram))
+        merged = surgery.combine_(shared, weights)
+        for parameter, gradient in zip(self.shared, merged, strict=False):
+            parameter.grad = gradient
+        if self.gradients.table is not None:
+            self.gradients.set_rows(merged[-1], vocabulary)
+        return parts, {f"{tasks[i]},{tasks[j]}": c for (i, j), c in surgery.conflicts(gram).items()}
+
+    def _apply(self, norm: Tensor, lr: float, number: int) -> None:
+        self.gradients.finish(norm, self.settings.clip_norm)
+        set_learning_rate(self.optimizer, lr)
+        self.optimizer.step()
+        for term in self.objective.terms:
+            term.follow(number, self.steps)
+
+    def _report(self, parts: Sequence[StepLoss], number: int) -> Outcome:
+        settings = self.settings
+        lr = learning_rate(number, self.steps, peak=settings.lr, warmup=settings.warmup, decay=settings.lr_schedule)
+        out = Outcome(lr, {})
+        for part in parts:
+            for name, measured in part.found.items():
+                out.found.setdefault(name, Numbers()).add(measured)
+        for name, numbers in out.found.items():
+            tasks = tuple(task for task, value in numbers.values.items() if not math.isfinite(value))
+            if tasks and out.bad is None:
+                out.bad, out.bad_tasks = name, tasks
+        if out.bad is None and not all(bool(torch.isfinite(part.total)) for part in parts):
+            out.bad, out.bad_tasks = "total loss", out.tasks
+        return out
+
+
+def _floats(values: Mapping[str, Tensor]) -> dict[str, float]:
+    return {task: float(value.detach()) for task, value in values.items()}

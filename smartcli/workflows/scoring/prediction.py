@@ -1,0 +1,94 @@
+"""`smart predict`: label new rows, from file to file or through stdin and stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from smartcli.atomic import write_output
+from smartcli.counts import counted
+from smartcli.data.predictions import TaskPredictions
+from smartcli.voting import combine
+from smartcli.errors import UserError
+from smartcli.home import Home
+from smartcli.registry.checkpoint import Checkpoint
+from smartcli.registry.registry import Registry
+from smartcli.tasks import Task
+from smartcli.workflows.scoring.sources import Say, members_of, silent
+
+STREAM = Path("-")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What `predict_file` did; `content` holds the output where it goes to stdout, else nothing."""
+
+    task: str
+    rows: int
+    content: bytes
+
+
+def predict_file(
+    home: Home,
+    name: str,
+    task_name: str | None,
+    source: Path,
+    target: Path,
+    stdin: BinaryIO,
+    *,
+    safe: bool = False,
+    say: Say = silent,
+) -> Labelled:
+    """Label the rows of `source` (`-`: `stdin`) with a checkpoint and write them to `target` (`-`: returned).
+
+    Everything about the files is checked before a model is loaded. UserErrors name the option or `file:line`.
+    """
+    from smartcli.data.rows_to_label import read_inputs
+    from smartcli.data.outputs import format_of, output_format, render
+
+    checkpoint = Registry(home).open(name)
+    task = choose_task(checkpoint, task_name)
+    if target != STREAM:
+        format_of(target)
+        check_target(target)
+        if source != STREAM and source.exists() and target.exists() and source.samefile(target):
+            raise UserError(f"--output {target}: this is the --input file; choose another name")
+    inputs = read_inputs(stdin.read() if source == STREAM else source, task)
+    say(f"{name}: labelling {counted(len(inputs), 'row')} for {task.name}")
+    found = label(home, checkpoint, task, inputs.texts)
+    content = render(inputs, found, output_format(None if target == STREAM else target, inputs), safe=safe)
+    if target == STREAM:
+        return Labelled(task.name, len(inputs), content)
+    write_output(target, content)
+    return Labelled(task.name, len(inputs), b"")
+
+
+def choose_task(checkpoint: Checkpoint, name: str | None) -> Task:
+    """Return the task `name`, or the only one that the checkpoint has a head for."""
+    tasks = checkpoint.heads
+    if name is not None:
+        return tasks.get(name, f"--task for {checkpoint.name}")
+    if len(tasks) > 1:
+        raise UserError(f"--task is needed: {checkpoint.name} has heads for {', '.join(tasks.names)}")
+    return tasks.first
+
+
+def check_target(target: Path) -> None:
+    """Raise a UserError where no file can be written at `target`."""
+    if target.is_dir():
+        raise UserError(f"--output {target}: a folder; expected a file name")
+    if not target.absolute().parent.is_dir():
+        raise UserError(f"--output {target}: there is no folder {target.parent}; make it first")
+
+
+def label(home: Home, checkpoint: Checkpoint, task: Task, texts: Sequence[Sequence[str]]) -> TaskPredictions:
+    """Return predictions for new texts, one or two a row; an ensemble asks its members and combines them."""
+    from smartcli.workflows.scoring.model_outputs import label_rows
+
+    if checkpoint.kind != "ensemble":
+        return label_rows(home, checkpoint, task.name, texts)
+    members = members_of(Registry(home), checkpoint)
+    each = [{task.name: label_rows(home, member, task.name, texts)} for member in members]
+    return combine([task], each, [member.name for member in members])[task.name]

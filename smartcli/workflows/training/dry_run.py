@@ -1,0 +1,94 @@
+"""What a training would do and take, from its settings and a short probe; nothing is trained or kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from smartcli.atomic import sync_tree, temp_folder
+from smartcli.counts import counted
+from smartcli.home import Home
+from smartcli.registry.manifest import build_manifest
+from smartcli.workflows.training.settings import Resolved
+from smartcli.workflows.training.signals import stop_on_signals
+from smartcli.workflows.training.first_process import Listener, Training
+
+if TYPE_CHECKING:
+    from smartcli.engine.training.forecast import Forecast
+    from smartcli.engine.training.phases import Phase
+    from smartcli.engine.training.snapshot import Snapshot
+
+
+def dry_run(home: Home, command: str, resolved: Resolved, listener: Listener) -> list[tuple[str, str]]:
+    """Return (what, value) lines: batches and tokens of each task, steps, parameters, memory and time.
+
+    Counts are exact; memory and time come from real steps, dev predictions and a save, done here and now. Errors
+    are those of the training's own start.
+    """
+    from smartcli.engine.training.forecast import forecast
+
+    started = time.perf_counter()
+    with stop_on_signals() as stop:
+        training = Training(home, command, resolved, [], listener, stop)
+        training.prepare()
+        reading = time.perf_counter() - started
+        phases = training.job.phases()
+
+        def save(state: Snapshot) -> None:
+            # As a run's save writes it, hashes included, on the same disk.
+            with temp_folder(home.data / "dry-run") as temp:
+                state.write(temp)
+                sync_tree(temp)
+                build_manifest(temp)
+
+        found = forecast(training.job, save)
+    return [*_counts(resolved, phases, found), *_costs(found, training.machine(), reading)]
+
+
+def _counts(resolved: Resolved, phases: list[Phase], found: Forecast) -> list[tuple[str, str]]:
+    lines = []
+    for name, task in found.tasks.items():
+        batch = resolved.settings.batch_size[name]
+        lines.append(
+            (
+                f"{name}: train rows, batches",
+                f"{task.rows:,}, {task.batches:,} of {batch} a pass, {task.epoch_batches:,} an epoch",
+            )
+        )
+        cut = f", {task.truncated:,} cut" if task.truncated else ""
+        mean = task.pass_tokens / max(1, task.rows)
+        lines.append((f"{name}: tokens", f"{task.pass_tokens:,} a pass, {mean:.1f} a row{cut}; {task.tokens:,} in all"))
+    if len(phases) > 1:
+        words = ", ".join(f"{phase.key} ({counted(phase.epochs, 'epoch')})" for phase in phases)
+        lines.append(("phases, in order", words))
+    else:
+        lines.append(("epochs", f"{phases[0].epochs}, each one pass over {phases[0].tasks[0]}"))
+    lines.append(("steps", f"{found.steps:,}"))
+    lines.append(("examples, tokens", f"{found.examples:,}, {found.tokens:,}"))
+    lines.append(("parameters", f"{found.parameters:,}, of which {found.trained:,} are trained"))
+    return lines
+
+
+def _costs(found: Forecast, machine: Mapping[str, Any], reading: float) -> list[tuple[str, str]]:
+    parts = ", ".join(f"{what} {duration(seconds)}" for what, seconds in found.seconds.items())
+    lines = [("memory", f"about {found.memory / 1e6:,.0f} MB")]
+    if found.device_memory:
+        lines.append(("memory of the GPU", f"about {found.device_memory / 1e6:,.0f} MB"))
+    lines.append(("time", f"about {duration(found.total_seconds)}: {parts}; {duration(reading)} more to start"))
+    threads = f", {counted(machine['threads'], 'thread')}" if machine["device"] == "cpu" else ""
+    where = f"in {machine['precision']} on {machine['device']}{threads}"
+    lines.append(("measured", f"{counted(found.probed, 'step')} {where}"))
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people read them: 0.8 s, 45 s, 3 min 20 s, 2 h 05 min."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"

@@ -1,0 +1,112 @@
+"""From a finished training to a checkpoint in the registry."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from smartcli import __version__
+from smartcli.atomic import DISK
+from smartcli.config import Settings
+from smartcli.data.predictions import Predictions, TaskPredictions, write_predictions
+from smartcli.data.store import DataSet
+from smartcli.registry.checkpoint import Checkpoint
+from smartcli.registry.registry import Registry
+from smartcli.registry.meta import CheckpointMeta, DataRecord, Lineage
+from smartcli.strictjson import canonical_json
+from smartcli.workflows.checkpoints.model_card import model_card
+from smartcli.workflows.training.training_inputs import Inputs
+
+if TYPE_CHECKING:
+    from smartcli.engine.inference.split_outputs import Outputs
+    from smartcli.engine.training.loop import Result
+
+
+def method_name(settings: Settings, tasks: tuple[str, ...]) -> str:
+    """Return `<pair mode> <schedule>[ smart][ bregman][ surgery][ init]`."""
+    parts: list[str] = [settings.pair_mode, settings.schedule]
+    parts += ["smart"] if any(settings.lam[task] > 0 for task in tasks) else []
+    parts += ["bregman"] if any(settings.mu[task] > 0 for task in tasks) else []
+    parts += ["surgery"] if settings.surgery != "none" else []
+    parts += ["init"] if settings.init is not None else []
+    return " ".join(parts)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that results depend on."""
+    packages = ("torch", "numpy", "tokenizers", "safetensors")
+    return {"smartcli": __version__, "python": platform.python_version()} | {p: metadata.version(p) for p in packages}
+
+
+def predictions_of(data_set: DataSet, split: str, outputs: Mapping[str, Outputs]) -> Predictions:
+    """Return outputs with ids and labels, tasks in table order."""
+    out: Predictions = {}
+    for task in data_set.tasks:
+        if task.name in outputs:
+            rows, found = data_set.rows(task.name, split), outputs[task.name]
+            out[task.name] = TaskPredictions(
+                task.name, rows.id_list(), rows.labels, found.predictions, found.probabilities
+            )
+    return out
+
+
+def describe(
+    name: str,
+    command: str,
+    argv: list[str],
+    settings: Settings,
+    data_set: DataSet,
+    inputs: Inputs,
+    result: Result,
+    machine: Mapping[str, Any],
+) -> CheckpointMeta:
+    """Return the content of smart.json."""
+    scores = result.scores.record(data_set.tasks)
+    init = inputs.source.checkpoint
+    return CheckpointMeta(
+        name=name,
+        kind=command,
+        method=method_name(settings, inputs.trained.names),
+        command=argv,
+        settings=settings.to_json(),
+        tasks=inputs.model.tasks.to_json(),
+        all_tasks=data_set.tasks.to_json(),
+        encoder=inputs.source.about,
+        data=DataRecord(name=data_set.name, source=data_set.source, fingerprint=data_set.fingerprint),
+        lineage=Lineage(init=None if init is None else init.reference()),
+        metrics={key: scores[key] for key in (*data_set.tasks.names, "overall")},
+        best_epoch=result.best_epoch,
+        steps=result.position.total,
+        truncated=result.position.truncated,
+        versions=versions(),
+        seconds=result.position.seconds,
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        machine=dict(machine),
+    )
+
+
+def register(
+    registry: Registry, meta: CheckpointMeta, inputs: Inputs, predictions: Predictions, log: Path
+) -> Checkpoint:
+    """Commit the trained model as the checkpoint `meta.name`."""
+    from smartcli.engine.model.build import encoder_bytes, head_bytes
+
+    def fill(folder: Path) -> None:
+        files = {
+            "config.json": (inputs.source.folder / "config.json").read_bytes(),
+            "model.safetensors": encoder_bytes(inputs.model),
+            "heads.safetensors": head_bytes(inputs.model),
+            "tokenizer.json": inputs.source.tokenizer.to_json().encode(),
+            "smart.json": canonical_json(meta.to_json()),
+            "predictions-dev.csv": write_predictions(predictions),
+            "log.jsonl": log.read_bytes(),
+            "README.md": model_card(meta).encode(),
+        }
+        for file, content in files.items():
+            DISK.write(folder / file, content, shown=registry.home.checkpoints / meta.name / file)
+
+    return registry.commit(meta.name, fill)

@@ -1,0 +1,246 @@
+"""One training in a process of its own: the engine's loop joined with the run folder, its log and the listener."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from smartcli.config import Settings
+from smartcli.data.store import DataSet
+from smartcli.errors import SmartCliError, Stopped
+from smartcli.home import Home
+from smartcli.registry.checkpoint import Checkpoint
+from smartcli.registry.registry import Registry
+from smartcli.registry.meta import CheckpointMeta, DataRecord
+from smartcli.registry.run_folders import Run, RunHeader
+from smartcli.workflows.training.finish import describe, predictions_of, register
+from smartcli.workflows.training.training_inputs import Inputs, read_inputs
+from smartcli.workflows.training.remarks import remarks
+from smartcli.workflows.training.resume import (
+    as_started,
+    check_encoder,
+    machine_changes,
+)
+from smartcli.workflows.training.run_log import RunLog, end_event, start_event
+from smartcli.workflows.training.scale_out import as_told, compare, resume_command, wait_for_first
+from smartcli.workflows.training.settings import Resolved
+from smartcli.workflows.training.signals import StopFlag
+
+if TYPE_CHECKING:
+    from smartcli.engine.device import Choice
+    from smartcli.engine.distributed import Processes
+    from smartcli.engine.training.snapshot import Snapshot
+    from smartcli.engine.training.loop import Job, Result
+
+Listener = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """The checkpoint of a training; `already` says that it was there before, with the same settings."""
+
+    name: str
+    meta: CheckpointMeta | None
+    """None in a process that follows the first one."""
+    already: bool = False
+
+
+class Training:
+    """Joins the engine's loop with the run folder, its log and the listener."""
+
+    def __init__(
+        self,
+        home: Home,
+        command: str,
+        resolved: Resolved,
+        argv: list[str],
+        listener: Listener,
+        stop: StopFlag,
+        processes: Processes | None = None,
+    ) -> None:
+        self.home, self.command, self.resolved = home, command, resolved
+        self.argv, self.listener, self.stop = argv, listener, stop
+        self.processes = processes
+        self.inputs: Inputs
+        self.choice: Choice
+        self.job: Job
+
+    @property
+    def data_set(self) -> DataSet:
+        return self.resolved.data_set
+
+    def warn(self, message: str) -> None:
+        """Tell the listener what is not wrong but worth knowing."""
+        self.listener({"event": "warning", "message": message})
+
+    def prepare(self, run: Run | None = None) -> None:
+        """Read data, encoder and device; every mistake of the user shows before anything is written.
+
+        With `run`, the interrupted one, threads, precision and encoder must be or become what they were.
+        """
+        from smartcli.engine.device import choose, choose_device
+        from smartcli.engine.distributed import ALONE
+        from smartcli.engine.training.loop import Job
+        from smartcli.metrics import score
+
+        settings = self.resolved.settings
+        choose_device(settings.device)
+        told = wait_for_first(self.processes)
+        say = lambda text: self.listener({"event": "note", "message": text})  # noqa: E731
+        self.inputs = read_inputs(self.home, self.data_set, settings, say)
+        started = run.header.machine if run is not None else {}
+        if run is not None:
+            check_encoder(run, self.inputs.source.about)
+        asked = as_started(settings, started, self.resolved.given) if told is None else as_told(settings, told)
+        self.choice = choose(asked, self.home)
+        if self.choice.precision == started.get("precision"):
+            self.choice = replace(self.choice, reason=started.get("precision_reason", self.choice.reason))
+        saved = {"last save": 0 if run is None else self._step_of(run)}
+        compare(self.processes, told, self._facts(asked) | saved)
+        if self.choice.warning:
+            self.warn(self.choice.warning)
+
+        processes = self.processes or ALONE
+        device = processes.device(choose_device(self.choice.device))
+        self.inputs.model.to(device)
+        if settings.compile:
+            from smartcli.engine.model.compiled import compile_layers
+
+            self.listener({"event": "note", "message": "compiling the layers (a minute or more the first time)"})
+            compile_layers(self.inputs.model.encoder, bf16=self.choice.bf16)
+        self.job = Job(
+            model=self.inputs.model,
+            tasks=self.inputs.trained,
+            table=self.data_set.tasks,
+            settings=settings,
+            train=self.inputs.train,
+            dev=self.inputs.dev,
+            reader=self.inputs.reader,
+            bf16=self.choice.bf16,
+            device=device,
+            score=score,
+            processes=processes,
+        )
+        for remark in remarks(self.job) if run is None else ():
+            self.warn(remark)
+
+    def machine(self) -> dict[str, Any]:
+        """Return what the run ran on."""
+        from smartcli.engine.device import machine
+
+        return machine(self.choice) | {"processes": self.processes.size if self.processes is not None else 1}
+
+    def _facts(self, asked: Settings) -> dict[str, Any]:
+        """Return what all processes of a training must have alike, and the threads that were asked for."""
+        return {
+            "settings": self.resolved.settings.to_json(),
+            "data set": self.data_set.fingerprint,
+            "encoder": self.inputs.source.about.to_json(),
+            "torch": self.machine()["torch"],
+            "device": self.choice.device,
+            "precision": self.choice.precision,
+            "threads": asked.threads,
+        }
+
+    def header(self) -> RunHeader:
+        """Return what a run stores about itself."""
+        return RunHeader(
+            command=self.command,
+            argv=self.argv,
+            settings=self.resolved.settings.to_json(),
+            data=DataRecord(name=self.data_set.name, fingerprint=self.data_set.fingerprint),
+            encoder=self.inputs.source.about,
+            machine=self.machine(),
+            created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        )
+
+    def run(self, run: Run, registry: Registry) -> Checkpoint:
+        """Train from the run's last save, or from the start, and register the result."""
+        from smartcli.engine.training.loop import Callbacks, train
+
+        snapshot = self.last_save(run)
+        start = start_event(run.name, self.job, self.header())
+        with RunLog(run.log_path, snapshot.position.log_bytes if snapshot is not None else 0) as log:
+
+            def record(event: Mapping[str, Any]) -> None:
+                log.write(event)
+                self.listener(event)
+
+            def save(state: Snapshot) -> None:
+                state.position.log_bytes = log.synced()
+                run.save(state.write, state.position.to_json())
+
+            if snapshot is None:
+                record(start)
+            else:
+                self.listener(start)
+                record({"event": "resume", "step": snapshot.position.total, **self.machine()})
+            with self.ending(run):
+                result = train(self.job, Callbacks(record, self.listener, save, self.stop), snapshot)
+            for warning in result.warnings:
+                self.warn(warning)
+            record(end_event(result))
+            log.synced()
+        return self._register(result, run, registry)
+
+    @contextmanager
+    def ending(self, run: Run) -> Iterator[None]:
+        """Say where an ended training goes on."""
+        from smartcli.engine.distributed import Lost
+        from smartcli.engine.training.loop import Interrupted
+
+        try:
+            yield
+        except Interrupted as stopped:
+            raise Stopped(
+                f"stopped after step {self._step_of(run)}, and saved; go on with: {self._resume_command(run.name)}",
+                self.stop.exit_code,
+            ) from stopped
+        except KeyboardInterrupt as stopped:
+            raise Stopped(f"stopped at once; {self._lost(run)}", 128 + signal.SIGINT) from stopped
+        except Lost as error:
+            raise SmartCliError(f"{error}; {self._lost(run)}") from error
+
+    def _lost(self, run: Run) -> str:
+        return f"what was trained since step {self._step_of(run)} is lost; go on with: {self._resume_command(run.name)}"
+
+    def last_save(self, run: Run) -> Snapshot | None:
+        """Return what the run saved last, after a warning of what differs from where it started."""
+        saved = run.load()
+        if saved is None:
+            return None
+        from smartcli.engine.training.snapshot import Snapshot
+
+        for change in machine_changes(run.header.machine, self.machine()):
+            self.warn(
+                f"{change}: it goes on, but its numbers may differ from an uninterrupted run's in the last digits"
+            )
+        return Snapshot.read(*saved)
+
+    def _step_of(self, run: Run) -> int:
+        position = run.position()
+        return int(position["total"]) if position is not None else 0
+
+    def _resume_command(self, name: str) -> str:
+        words = []
+        if any(word.partition("=")[0] == "--home" for word in self.argv):
+            words += ["--home", str(self.home.root)]
+        return resume_command([*words, self.command, "--resume", name])
+
+    def _register(self, result: Result, run: Run, registry: Registry) -> Checkpoint:
+        meta = describe(
+            run.name,
+            self.command,
+            self.argv,
+            self.resolved.settings,
+            self.data_set,
+            self.inputs,
+            result,
+            self.machine(),
+        )
+        predictions = predictions_of(self.data_set, "dev", result.outputs)
+        return register(registry, meta, self.inputs, predictions, run.log_path)

@@ -1,0 +1,32 @@
+"""What is not wrong with a training's settings, but hardly meant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from smartcli.engine.training.loop import Job
+
+
+def remarks(job: Job) -> list[str]:
+    """Return warnings: an option that this training makes idle, and tasks that `--max-steps` leaves untrained."""
+    phases = job.phases()
+    said = []
+    if job.settings.surgery != "none" and all(len(phase.tasks) == 1 for phase in phases):
+        each = "each phase of a sequential run trains" if job.settings.schedule == "sequential" else "this run trains"
+        said.append(
+            f"--surgery {job.settings.surgery} has no effect: gradients conflict between tasks, and {each} one alone"
+        )
+    left_out = [name for name in job.tasks.names if not any(name in phase.tasks for phase in phases)]
+    if left_out:
+        cut = [
+            f"{phase.key} {phase.steps} of {phase.full_steps} steps and "
+            for phase in phases
+            if phase.steps < phase.full_steps
+        ]
+        heads = "head stays as it starts" if len(left_out) == 1 else "heads stay as they start"
+        said.append(
+            f"--max-steps {job.settings.max_steps} counts over all phases of a sequential run: it leaves {''.join(cut)}"
+            f"no step for {', '.join(left_out)}, whose {heads}"
+        )
+    return said

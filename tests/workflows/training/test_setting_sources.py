@@ -1,0 +1,84 @@
+"""Files of options: unknown keys, wrong values and broken TOML are named by file and line."""
+
+from __future__ import annotations
+
+import string
+import tomllib
+from contextlib import suppress
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smartcli.config import Settings
+from smartcli.errors import UserError
+from smartcli.workflows.training.setting_sources import config_layer, preset_layer, recipe_layer, recipe_names
+
+
+def write(tmp_path: Path, content: str | bytes) -> Path:
+    path = tmp_path / "c.toml"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+BROKEN: list[tuple[str | bytes, str]] = [
+    ("lr = 1e-5\nlamda = 2\n", r'c\.toml:2: unknown key "lamda"; did you mean "lambda"'),
+    ("lr = 1e-5\n\ndropout = 1.5\n", r"c\.toml:3, \"dropout\" must be a number at least 0 and below 1, found 1.5"),
+    ("epochs = 2.5\n", r"c\.toml:1, \"epochs\" must be a whole number, found 2.5"),
+    ("seed = true\n", r"must be a whole number, found True"),
+    ("lr = \n", r"c\.toml:1: this is not valid TOML"),
+    ("[lambda]\nsts = -1\n", r"c\.toml:1, \"lambda\" must be a number at least 0"),
+    ("batch-size = 4\nbatch_size = 8\n", r'c\.toml:2: "batch_size" stands twice'),
+    ("name = 3\n", r'c\.toml:1: "name" must be a non-empty string, found 3'),
+    ("tasks = []\n", r"must be a list of task names"),
+    (b"lr = \xe9\n", r"expected UTF-8 text, found byte 0xe9"),
+    ("a = " + "[" * 5000 + "]" * 5000, r"nested too deeply|not valid TOML"),
+    ("x = " + "1" * 5000, r"c\.toml"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), BROKEN)
+def test_a_broken_file_is_named_with_its_line(tmp_path: Path, content: str | bytes, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        config_layer(write(tmp_path, content)).put_on(Settings())
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no\.toml: cannot be read"):
+        config_layer(tmp_path / "no.toml")
+    with pytest.raises(UserError, match="cannot be read"):
+        config_layer(tmp_path)
+
+
+def test_dashes_underscores_tables_and_a_bom_are_fine(tmp_path: Path) -> None:
+    text = "\ufeffbatch-size = 4\nsmart_dropout = 'off'\ntasks = ['a', 'b']\n[lambda]\nsts = 2\n"
+    settings = config_layer(write(tmp_path, text)).put_on(Settings())
+    assert (settings.batch_size["a"], settings.smart_dropout, settings.tasks) == (4, "off", ("a", "b"))
+    assert (settings.lam["sts"], settings.lam["sst"]) == (2.0, 1.0)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_is_valid_and_says_what_it_is(name: str) -> None:
+    recipe_layer(name).put_on(Settings())
+    assert tomllib.loads((files("smartcli.recipes") / f"recipe-{name}.toml").read_text("utf-8"))["about"]
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_leaves_learning_rate_epochs_and_decay_to_the_preset(name: str) -> None:
+    assert not set(recipe_layer(name).values) & {"lr", "epochs", "weight_decay", "warmup", "lr_schedule", "encoder"}
+
+
+def test_only_a_known_encoder_has_a_preset() -> None:
+    assert preset_layer("minilm") is not None
+    assert preset_layer("bert-base-uncased") is None
+
+
+@settings(max_examples=150, deadline=2000)
+@given(st.text(alphabet=string.printable + "äλ🦁\x00", max_size=200))
+def test_any_text_is_settings_or_a_clean_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    path.write_text(text, encoding="utf-8")
+    with suppress(UserError):
+        assert isinstance(config_layer(path).put_on(Settings()), Settings)
