@@ -27,8 +27,8 @@ from benchmarks.runner import BATCH, WARM, make_runner, timed
 from benchmarks.usual import UsualLoop
 from smartcli.config import PerTask, Settings
 from smartcli.data.store import DataSet, open_data
-from smartcli.engine.allocator import keep_freed_memory, peak_memory
 from smartcli.engine.device import cpu_flags, cpu_name
+from smartcli.engine.memory import keep_freed_memory, peak_memory
 from smartcli.home import Home, find_home
 from smartcli.workflows.preparing.preparation import prepare
 

@@ -13,8 +13,7 @@ from smartcli.config import Settings
 from smartcli.data.store import DataSet
 from smartcli.engine.training.batches import Batcher
 from smartcli.engine.training.phase_state import PhaseState
-from smartcli.engine.training.phases import Phase
-from smartcli.engine.training.schedule import Step, steps
+from smartcli.engine.training.schedule import Phase, Step, steps
 from smartcli.home import Home
 from smartcli.workflows.training.training_inputs import Inputs, read_inputs
 

@@ -49,7 +49,12 @@ def threads() -> int | None:
     return max(1, cores // local_size())
 
 
-def give_way() -> None:
+def is_main_process() -> bool:
+    """Return whether this process is the first one, which alone writes and reports."""
+    return rank() == 0
+
+
+def wait_for_first_report() -> None:
     """Let the first process say an error that all have: torchrun ends them all as soon as one ends."""
     time.sleep(SAY_SECONDS)
 
@@ -58,8 +63,8 @@ def refuse(what: str) -> None:
     """Raise a UserError, in the first process alone, where several run `what`, which is no training."""
     if size() == 1:
         return
-    if rank() > 0:
-        give_way()
+    if not is_main_process():
+        wait_for_first_report()
         raise SaidElsewhere(UserError.exit_code)
     trainings = " and ".join(f"smart {name}" for name in TRAININGS)
     raise UserError(f"{what} runs in one process, and torchrun started {size()}; only {trainings} share the work")

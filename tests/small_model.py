@@ -17,17 +17,16 @@ from torch import Tensor
 
 from smartcli.config import PerTask, Settings
 from smartcli.data.ragged import Ragged
-from smartcli.engine.training.batches import Batcher, Prepared, Split
 from smartcli.engine.model.build import build_model, start_heads
 from smartcli.engine.model.multitask import MultiTaskModel
-from smartcli.engine.training.objective import Objective
-from smartcli.engine.training.phase_state import PhaseState
-from smartcli.engine.training.phases import Phase
-from smartcli.engine.training.schedule import Step
 from smartcli.engine.streams import stream
 from smartcli.engine.terms.base import Context, TrainingBatch
 from smartcli.engine.terms.bregman import Bregman, Teacher
 from smartcli.engine.terms.term_table import make_terms
+from smartcli.engine.training.batches import Batcher, Prepared, Split
+from smartcli.engine.training.objective import Objective
+from smartcli.engine.training.phase_state import PhaseState
+from smartcli.engine.training.schedule import Phase, Step
 from smartcli.families.spec import read_spec
 from smartcli.families.template import JoinTemplate
 from smartcli.families.tokenizer import SentenceTokenizer

@@ -19,7 +19,7 @@ ORDER = (
     ("recipes",),
     ("families",),
     ("data",),
-    ("metrics", "ensemble", "explain"),
+    ("metrics", "voting", "explain"),
     ("engine", "registry", "report"),
     ("workflows",),
     ("cli",),

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smartcli.data.predictions import Predictions, TaskPredictions
-from smartcli.voting import combine, halves, rank
 from smartcli.errors import SmartCliError, UserError
 from smartcli.tasks import parse_task
+from smartcli.voting import combine, halves, rank
 
 MOOD = parse_task({"name": "mood", "kind": "classification", "text": "a", "label": "l", "labels": ["x", "y", "z"]}, "t")
 SAME = parse_task({"name": "same", "kind": "binary", "text": ["a", "b"], "label": "l"}, "t")

@@ -21,9 +21,9 @@ from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.registry import Registry
 from smartcli.tasks import TaskTable
+from smartcli.workflows.training.first_process import TrainOutcome
 from smartcli.workflows.training.settings import Resolved, resolve
 from smartcli.workflows.training.train import train
-from smartcli.workflows.training.first_process import TrainOutcome
 from tests.tiny import WORDS, make_tiny_encoder
 
 TASKS = paper().table

@@ -86,7 +86,7 @@ def start(
     ctx.obj = make_state(find_home(home), quiet=quiet, debug=debug)
     if ctx.invoked_subcommand in PREDICTING:
         # Here, not where a model is loaded: in a program that loads one through the Python API, malloc is not ours.
-        from smartcli.engine.allocator import keep_freed_memory
+        from smartcli.engine.memory import keep_freed_memory
 
         keep_freed_memory()
     if ctx.invoked_subcommand is None:

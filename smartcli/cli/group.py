@@ -84,7 +84,7 @@ def _console() -> Console:
 
 def _say(message: str, code: int) -> int:
     style = "red" if message.startswith("error:") else None
-    if ranks.rank() > 0:
+    if not ranks.is_main_process():
         if style is None:
             return code
         message = f"process {ranks.rank()}: {message}"
@@ -97,9 +97,9 @@ def _say(message: str, code: int) -> int:
 
 def _say_usage(error: TyperException, complete: Callable[[], TyperGroup]) -> int:
     """Print what is wrong with the command line, the near option if any, and where the help is."""
-    if ranks.rank() > 0:
+    if not ranks.is_main_process():
         # All processes of a training have the same command line.
-        ranks.give_way()
+        ranks.wait_for_first_report()
         return error.exit_code
     if type(error).__name__ == "NoArgsIsHelpError":
         return error.exit_code
@@ -147,7 +147,7 @@ def _unexpected(error: Exception) -> str:
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     unheard = DeprecationWarning | PendingDeprecationWarning | FutureWarning | ImportWarning
-    if ranks.rank() == 0 and not issubclass(category, unheard):
+    if ranks.is_main_process() and not issubclass(category, unheard):
         _console().print(visible(f"warning: {message}"), style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 

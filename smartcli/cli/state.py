@@ -38,7 +38,7 @@ def make_state(home: Home, *, quiet: bool, debug: bool) -> CliState:
     """Return the state with consoles on the process's own stdout and stderr; of several only the first one prints."""
     from rich.console import Console
 
-    mute = ranks.rank() > 0
+    mute = not ranks.is_main_process()
     return CliState(home, quiet or mute, debug, Console(quiet=mute), Console(stderr=True, quiet=mute))
 
 

@@ -34,7 +34,7 @@ def _run_training(state: CliState, command: Command, options: TrainingOptions, p
     from smartcli.workflows.training.resume import settle
     from smartcli.workflows.training.settings import resolve
 
-    follows = processes is not None and processes.rank > 0
+    follows = processes is not None and not processes.is_main_process
     resolved = resolve(state.home, command, options.flags, options.config, options.recipe)
     if not follows:
         print_settings(state, settle(state.home, command, resolved))

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from smartcli.data.rows_to_label import ADDED, Inputs
 from smartcli.data.predictions import TaskPredictions
+from smartcli.data.rows_to_label import ADDED, RowsToLabel
 from smartcli.data.safe_csv import csv_text
 from smartcli.errors import UserError
 
 SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
 
-def output_format(path: Path | None, inputs: Inputs) -> str:
+def output_format(path: Path | None, inputs: RowsToLabel) -> str:
     """Return csv, tsv, jsonl or parquet: as the extension says, or for stdout (None) as the input is."""
     if path is None:
         if inputs.kind == "csv":
@@ -37,7 +37,7 @@ def format_of(path: Path) -> str:
     return kind
 
 
-def render(inputs: Inputs, found: TaskPredictions, kind: str, *, safe: bool = False) -> bytes:
+def render(inputs: RowsToLabel, found: TaskPredictions, kind: str, *, safe: bool = False) -> bytes:
     """Return the labelled rows in a format; `safe` guards CSV and TSV cells against spreadsheets.
 
     `prediction` is the class number or the score, `probability` that of the predicted class.
@@ -72,13 +72,13 @@ def _added(found: TaskPredictions) -> list[list[Any]]:
     return [classes.tolist(), shares[np.arange(len(classes)), classes].astype(np.float64).tolist()]
 
 
-def _rows(inputs: Inputs) -> list[Sequence[Any]]:
+def _rows(inputs: RowsToLabel) -> list[Sequence[Any]]:
     if inputs.kind != "jsonl":
         return inputs.rows
     return [[row[0].get(column) for column in inputs.columns] for row in inputs.rows]
 
 
-def _objects(inputs: Inputs) -> list[dict[str, Any]]:
+def _objects(inputs: RowsToLabel) -> list[dict[str, Any]]:
     if inputs.kind == "jsonl":
         return [row[0] for row in inputs.rows]
     keys = distinct(inputs.columns)
@@ -102,7 +102,7 @@ def _cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | list | bool) else value
 
 
-def _parquet(inputs: Inputs, names: Sequence[str], added: Sequence[Sequence[Any]]) -> bytes:
+def _parquet(inputs: RowsToLabel, names: Sequence[str], added: Sequence[Sequence[Any]]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -20,7 +20,7 @@ ADDED = ("prediction", "probability")
 
 
 @dataclass(frozen=True)
-class Inputs:
+class RowsToLabel:
     """Rows to label: `columns` and `rows` as they came, `texts` one or two a row; `kind` is csv, jsonl or parquet."""
 
     name: str
@@ -35,7 +35,7 @@ class Inputs:
         return len(self.texts)
 
 
-def read_inputs(source: Path | bytes, task: Task) -> Inputs:
+def read_inputs(source: Path | bytes, task: Task) -> RowsToLabel:
     """Read rows for a task from a file, or from the bytes of stdin, whose format is seen from its start.
 
     Every row must have the task's texts: a UserError lists the `file:line` of those that have not, as of
@@ -66,7 +66,7 @@ def _kind_of(raw: bytes) -> str:
     return "jsonl" if raw[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") else "csv"
 
 
-def _read(table: RawTable, kind: str, task: Task, problems: Problems, source: Path | bytes) -> Inputs:
+def _read(table: RawTable, kind: str, task: Task, problems: Problems, source: Path | bytes) -> RowsToLabel:
     at = [table.columns.index(column) for column in task.text]
     lines: list[int] = []
     rows: list[Sequence[Any]] = []
@@ -83,7 +83,7 @@ def _read(table: RawTable, kind: str, task: Task, problems: Problems, source: Pa
         rows, columns = _objects(source, lines)
     elif kind == "parquet":
         columns, rows = _parquet(source)
-    return Inputs(table.name, kind, columns, rows, texts, table.delimiter or ",")
+    return RowsToLabel(table.name, kind, columns, rows, texts, table.delimiter or ",")
 
 
 def _texts(name: str, line: int, cells: Sequence[Any], task: Task, problems: Problems) -> tuple[str, ...]:

@@ -1,4 +1,15 @@
-"""The training core; the only package that imports torch."""
+"""The training core; the only package that imports torch. Each of its folders imports only those above it here.
+
+- device: where and in which number format to train: device, threads, and a timed probe of bf16
+- distributed: several processes that train one model
+- memory: blocks that stay in the process, the peak so far, and which errors mean that it ran out
+- streams: named random generators, so that a draw added in one place changes no other
+- model/: encoder and heads over packed batches
+- terms/: what a step's loss is a sum of
+- inference/: outputs of a trained model
+- export/: a model in the form of other tools
+- training/: batches, update and loop
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import torch
 from smartcli import ranks
 from smartcli.atomic import write_file
 from smartcli.config import Settings
-from smartcli.engine.allocator import keep_freed_memory
+from smartcli.engine.memory import keep_freed_memory
 from smartcli.errors import UserError
 from smartcli.home import Home
 

@@ -1,4 +1,4 @@
-"""Several processes that train one model: sums over them, what the first one tells, and the end of one of them.
+"""Several processes that train one model: sums over them, what the first one sends, and the end of one of them.
 
 torchrun starts them; gloo carries what lies in the CPU's memory and NCCL what lies on a GPU. Each process takes a
 part of every step's rows; gradients are summed, so the weights stay the same everywhere.
@@ -47,6 +47,10 @@ class Processes:
     def several(self) -> bool:
         return self.size > 1
 
+    @property
+    def is_main_process(self) -> bool:
+        return self.rank == 0
+
     def sum(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Return the sums over all processes of tensors of one type and device, sent as one; bit-equal everywhere."""
         if not self.several:
@@ -61,17 +65,17 @@ class Processes:
         """Return whether `value` holds in any process."""
         return bool(self.sum([torch.tensor([float(value)])])[0] > 0) if self.several else value
 
-    def tell(self, value: Any = None) -> Any:
-        """Return the JSON value that the first process gives; the others wait for it."""
+    def broadcast(self, value: Any = None) -> Any:
+        """Return the JSON value of the first process, in all of them; the others wait for it."""
         if not self.several:
             return value
         raw = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
         length = torch.tensor([raw.numel()])
         with _connection():
             dist.broadcast(length, 0)
-            told = raw if self.rank == 0 else torch.empty(int(length), dtype=torch.uint8)
-            dist.broadcast(told, 0)
-        return json.loads(told.numpy().tobytes())
+            sent = raw if self.is_main_process else torch.empty(int(length), dtype=torch.uint8)
+            dist.broadcast(sent, 0)
+        return json.loads(sent.numpy().tobytes())
 
     def check_same(self, tensors: Sequence[Tensor]) -> None:
         """Raise a SmartCliError where tensors do not have the same bits in every process, by their sums as integers."""
@@ -98,20 +102,20 @@ class Processes:
         torch.cuda.set_device(ranks.local_rank())
         return torch.device("cuda", ranks.local_rank())
 
-    def says(self) -> bool:
+    def may_report(self) -> bool:
         """Return whether an error is this process's to say: the first one's always, else the first to have it."""
         assert self.store is not None
         # torchrun ends all as soon as one ends; the error must be said first.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         try:
-            if self.rank > 0:
+            if not self.is_main_process:
                 self.store.wait([_SAID], timedelta(seconds=ranks.SAY_SECONDS))
                 return False
         except RuntimeError:
             pass  # Nobody has said anything meanwhile, or there is nobody left.
         try:
-            return self.store.add(_SAID, 1) == 1 or self.rank == 0
+            return self.store.add(_SAID, 1) == 1 or self.is_main_process
         except RuntimeError:
             return True
 
@@ -148,7 +152,7 @@ def join() -> Iterator[Processes]:
         yield processes
     except SmartCliError as error:
         # Not for Stopped, which a signal gives to all alike.
-        if error.exit_code <= 2 and not processes.says():
+        if error.exit_code <= 2 and not processes.may_report():
             raise SaidElsewhere(error.exit_code) from error
         raise
     dist.destroy_process_group()

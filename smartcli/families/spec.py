@@ -10,8 +10,8 @@ from typing import Any
 
 from smartcli.errors import UserError, suggest
 from smartcli.families.family import Family
-from smartcli.families.files import read_object
 from smartcli.families.family_table import FAMILIES, SUPPORTED
+from smartcli.families.files import read_object
 
 ACTIVATIONS = ("gelu", "gelu_new", "relu")
 

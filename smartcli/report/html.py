@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 
-from smartcli.report.worst_errors import WorstRow
 from smartcli.report.explained import Explained
 from smartcli.report.style import Drawn
+from smartcli.report.worst_errors import WorstRow
 from smartcli.visible import visible
 
 

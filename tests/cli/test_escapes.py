@@ -19,14 +19,14 @@ from smartcli.cli.predict import print_content
 from smartcli.cli.state import CliState
 from smartcli.cli.training_command import print_rows
 from smartcli.home import Home
-from smartcli.registry.registry import Registry
 from smartcli.registry.meta import CheckpointMeta
+from smartcli.registry.registry import Registry
 from smartcli.report.compare import Line
 from smartcli.tasks import parse_task
 from smartcli.visible import code_span
+from smartcli.workflows.checkpoints.export_card import export_card
 from smartcli.workflows.checkpoints.model_card import model_card
 from smartcli.workflows.studies.cells import Cell, Planned
-from smartcli.workflows.checkpoints.export_card import export_card
 from smartcli.workflows.studies.results import Results, markdown
 
 Smart = Callable[..., Result]

@@ -11,8 +11,8 @@ from tokenizers import Tokenizer
 
 from smartcli.data.joining import fit_pair, join_pair, join_single, sequences_of, within
 from smartcli.data.ragged import Ragged
-from smartcli.families.spec import read_spec
 from smartcli.families.family_table import FAMILIES
+from smartcli.families.spec import read_spec
 from smartcli.families.template import JoinTemplate
 from smartcli.families.tokenizer import SentenceTokenizer
 from tests.tiny import WORDS, make_tiny_encoder

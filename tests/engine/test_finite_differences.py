@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from smartcli.config import PerTask, Settings
-from smartcli.engine.training.batches import Prepared
-from smartcli.engine.training.phase_state import PhaseState
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms import ascent, mtdnn
+from smartcli.engine.training.batches import Prepared
+from smartcli.engine.training.phase_state import PhaseState
 
 KEY = "+".join(NAMES)
 STRENGTH = {"epsilon": 0.1, "sigma": 0.05, "step_size": 0.1, "lam": 10.0, "mu": 20.0}

@@ -12,9 +12,9 @@ from small_model import NAMES, gradients_of, moved_teacher, settings, small_mode
 from torch import Tensor
 from training import Shop
 
-from smartcli.engine.training.phase_state import PhaseState
-from smartcli.engine.training.phases import Phase
 from smartcli.engine.terms import ascent
+from smartcli.engine.training.phase_state import PhaseState
+from smartcli.engine.training.schedule import Phase
 from smartcli.home import Home
 
 pytestmark = [

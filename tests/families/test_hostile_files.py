@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smartcli.errors import UserError
+from smartcli.families.family_table import FAMILIES
 from smartcli.families.safetensors_header import read_header
 from smartcli.families.spec import EncoderSpec, parse_spec, read_spec
-from smartcli.families.family_table import FAMILIES
 from smartcli.families.tokenizer import SentenceTokenizer
 from smartcli.families.weights import open_weights
 from tests.tiny import make_tiny_encoder, tiny_config, tiny_tokenizer

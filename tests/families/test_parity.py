@@ -10,8 +10,8 @@ import pytest
 
 from smartcli.data.joining import join_pair
 from smartcli.data.ragged import Ragged
-from smartcli.families.spec import read_spec
 from smartcli.families.family_table import FAMILIES
+from smartcli.families.spec import read_spec
 from smartcli.families.tokenizer import SentenceTokenizer
 from smartcli.families.weights import open_weights
 from tests.tiny import WORDS, make_tiny_encoder

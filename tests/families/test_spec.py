@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from smartcli.errors import UserError
-from smartcli.families.spec import parse_spec, read_spec
 from smartcli.families.family_table import FAMILIES
+from smartcli.families.spec import parse_spec, read_spec
 from tests.tiny import tiny_config
 
 BERT_BASE = {

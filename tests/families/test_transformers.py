@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from smartcli.families.spec import read_spec
 from smartcli.families.family_table import FAMILIES
+from smartcli.families.spec import read_spec
 from smartcli.families.tokenizer import SentenceTokenizer
 from smartcli.families.weights import expected_shapes, hf_names, open_weights
 from tests.tiny import make_tiny_encoder, tiny_config, vocabulary

@@ -12,9 +12,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from smartcli.errors import UserError
+from smartcli.families.family_table import FAMILIES
 from smartcli.families.safetensors_header import read_header
 from smartcli.families.spec import read_spec
-from smartcli.families.family_table import FAMILIES
 from smartcli.families.weights import expected_shapes, hf_names, map_weights, open_weights, weight_files
 from tests.tiny import make_tiny_encoder
 

@@ -19,7 +19,7 @@ from smartcli.families.spec import read_spec
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.manifest import read_sealed
 from smartcli.strictjson import canonical_json, parse_object
-from smartcli.workflows.training.setting_sources import config_layer
+from smartcli.workflows.training.setting_sources import config_source
 
 SECONDS, BYTES = 2.0, 500 << 20
 
@@ -64,7 +64,7 @@ def _run_header(path: Path) -> object:
 
 
 READERS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
-    "config": ("any.toml", CONFIG.encode(), config_layer),
+    "config": ("any.toml", CONFIG.encode(), config_source),
     "tasks": ("tasks.toml", TABLE.encode(), lambda path: read_table(path.parent)),
     "spec": ("config.json", json.dumps(SPEC).encode(), lambda path: read_spec(path.parent)),
     "json": ("any.json", canonical_json(SPEC), lambda path: parse_object(path.read_bytes(), path)),

@@ -12,8 +12,8 @@ from registry_fixtures import make_fill
 
 from smartcli.errors import SmartCliError, UserError
 from smartcli.home import Home
-from smartcli.registry.registry import Registry
 from smartcli.registry.predictions_store import load_predictions, save_predictions
+from smartcli.registry.registry import Registry
 from smartcli.registry.run_folders import RunHeader, Runs
 from smartcli.workflows.checkpoints.listing import list_checkpoints, list_runs, show_checkpoint
 

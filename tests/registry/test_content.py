@@ -17,8 +17,8 @@ from smartcli.errors import SmartCliError
 from smartcli.families.spec import read_spec
 from smartcli.families.tokenizer import SentenceTokenizer
 from smartcli.home import Home
-from smartcli.registry.registry import Registry
 from smartcli.registry.manifest import build_manifest, manifest_bytes
+from smartcli.registry.registry import Registry
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from registry_fixtures import make_fill
 
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
-from smartcli.registry.registry import Registry
 from smartcli.registry.manifest import Damaged, read_manifest, read_verified, verify_file
+from smartcli.registry.registry import Registry
 from smartcli.strictjson import canonical_json
 
 

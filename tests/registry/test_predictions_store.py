@@ -9,8 +9,8 @@ from registry_fixtures import make_fill
 
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
-from smartcli.registry.registry import Registry
 from smartcli.registry.predictions_store import load_predictions, save_predictions
+from smartcli.registry.registry import Registry
 
 
 def stored(home: Home) -> tuple[Checkpoint, Path]:

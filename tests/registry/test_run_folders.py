@@ -11,8 +11,8 @@ from registry_fixtures import make_fill
 
 from smartcli.errors import SmartCliError, UserError
 from smartcli.home import Home
-from smartcli.registry.registry import Registry
 from smartcli.registry.meta import DataRecord
+from smartcli.registry.registry import Registry
 from smartcli.registry.run_folders import Run, RunHeader, Runs
 
 HEADER = RunHeader(command="finetune", settings={"seed": 1, "dropout": 0.1}, data=DataRecord(fingerprint="f"))

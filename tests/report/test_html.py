@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from smartcli.report.confusion import confusion_figure
-from smartcli.report.worst_errors import WorstRow
 from smartcli.report.html import Cell, Column, ErrorTable, Grid, Page, Section, number, render_page
 from smartcli.report.style import render
+from smartcli.report.worst_errors import WorstRow
 from tests.report import browser
 
 NASTY = "<script>window.hacked = 1</script> <img src=x onerror='window.hacked = 1'> & \"quoted\" [red] \x1b[31m"

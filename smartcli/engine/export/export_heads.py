@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smartcli.data.joining import Sequences
+from smartcli.engine.model.build import METADATA
 from smartcli.engine.model.encoder import canonical_tensors
 from smartcli.engine.model.multitask import MultiTaskModel
 from smartcli.engine.model.packing import pack
-from smartcli.engine.training.snapshot import METADATA
 from smartcli.families.weights import hf_names
 
 SHIFTS = (12, 15, 18)

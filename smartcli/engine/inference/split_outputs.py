@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from smartcli.counts import counted
 from smartcli.data.joining import sequences_of
 from smartcli.engine.distributed import ALONE, Processes
-from smartcli.engine.model.heads import decide, joins_pairs
 from smartcli.engine.memory import is_out_of_memory
+from smartcli.engine.model.heads import decide, joins_pairs
 from smartcli.engine.model.multitask import MultiTaskModel
 from smartcli.engine.model.packing import PackedBatch, pack
 from smartcli.errors import SmartCliError

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smartcli.engine.model.multitask import MultiTaskModel
 from smartcli.engine.inference.split_outputs import (
     TOKENS_PER_BATCH,
     Reader,
@@ -22,6 +21,7 @@ from smartcli.engine.inference.split_outputs import (
     tokens_read,
 )
 from smartcli.engine.model.distinct_rows import pick
+from smartcli.engine.model.multitask import MultiTaskModel
 
 if TYPE_CHECKING:
     from smartcli.data.ragged import Ragged

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from smartcli.engine.model.distinct_rows import spread
 from smartcli.engine.model.dropout import Dropout
 from smartcli.engine.model.packing import Group, PackedBatch
-from smartcli.engine.model.distinct_rows import spread
 
 
 def relative_buckets(width: int, buckets: int, distance: int) -> Tensor:

@@ -13,11 +13,13 @@ from torch import Tensor
 from smartcli.config import Settings
 from smartcli.engine.model.encoder import Encoder, canonical_tensors, fill
 from smartcli.engine.model.multitask import MultiTaskModel, fill_heads, head_tensors
-from smartcli.engine.training.snapshot import METADATA
 from smartcli.errors import SmartCliError, UserError
 from smartcli.families.spec import EncoderSpec
 from smartcli.families.weights import EncoderWeights, hf_names, open_weights
 from smartcli.tasks import TaskTable
+
+METADATA = {"format": "pt"}
+"""The only metadata: safetensors writes several keys in random order, and equal weights shall be equal bytes."""
 
 
 def read_weights(weights: EncoderWeights) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def dual_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return x·Wᵀ + b (rows, outputs) of `x` (rows, inputs).
 
     Where `x` carries a tangent, the weights' own, which is zero, is not multiplied, as torch's formula does:
@@ -24,8 +24,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return out
 
 
-class Linear(nn.Linear):
+class DualLinear(nn.Linear):
     """torch's module, through `linear`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return linear(input, self.weight, self.bias)
+        return dual_linear(input, self.weight, self.bias)

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from smartcli.engine.model.attention import attend, relative_buckets
+from smartcli.engine.model.distinct_rows import pick
 from smartcli.engine.model.dropout import Dropout, no_dropout
-from smartcli.engine.model.dual_linear import Linear, linear
+from smartcli.engine.model.dual_linear import DualLinear, dual_linear
 from smartcli.engine.model.packing import PackedBatch
 from smartcli.engine.model.residual import add_and_norm
-from smartcli.engine.model.distinct_rows import pick
 from smartcli.families.spec import EncoderSpec
 
 Pooling = Literal["cls", "pooler", "mean"]
@@ -44,7 +44,7 @@ def feed_forward(
     x: Tensor, weight_in: Tensor, bias_in: Tensor, weight_out: Tensor, bias_out: Tensor, act: str
 ) -> Tensor:
     """Return the feed-forward part's output (T, D) for `x` (T, D), through width F."""
-    return linear(activation(act, linear(x, weight_in, bias_in)), weight_out, bias_out)
+    return dual_linear(activation(act, dual_linear(x, weight_in, bias_in)), weight_out, bias_out)
 
 
 class Layer(nn.Module):
@@ -53,8 +53,8 @@ class Layer(nn.Module):
     def __init__(self, spec: EncoderSpec) -> None:
         super().__init__()
         width = spec.hidden_size
-        self.qkv = Linear(width, 3 * width)
-        self.attention_out = Linear(width, width)
+        self.qkv = DualLinear(width, 3 * width)
+        self.attention_out = DualLinear(width, width)
         self.attention_norm = nn.LayerNorm(width, eps=spec.layer_norm_eps)
         self.feed_in = nn.Linear(width, spec.ffn_size)
         self.feed_out = nn.Linear(spec.ffn_size, width)
@@ -70,7 +70,7 @@ class Layer(nn.Module):
     def ask_first(self, x: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
         """Return key and value (T, 2D) of all tokens, and the query (S, D) of each sentence's first token."""
         weight, bias, width = self.qkv.weight, self.qkv.bias, x.shape[1]
-        return linear(x, weight[width:], bias[width:]), linear(first, weight[:width], bias[:width])
+        return dual_linear(x, weight[width:], bias[width:]), dual_linear(first, weight[:width], bias[:width])
 
     def forward(
         self,
@@ -119,7 +119,7 @@ class Encoder(nn.Module):
         self.types = nn.Embedding(spec.token_types, spec.embedding_size) if spec.token_types else None
         self.norm = nn.LayerNorm(spec.embedding_size, eps=spec.layer_norm_eps)
         self.project = (
-            Linear(spec.embedding_size, spec.hidden_size) if spec.embedding_size != spec.hidden_size else None
+            DualLinear(spec.embedding_size, spec.hidden_size) if spec.embedding_size != spec.hidden_size else None
         )
         self.layers = nn.ModuleList(Layer(spec) for _ in range(spec.layers))
         self.relative = nn.Embedding(spec.relative_buckets, spec.heads) if spec.relative_buckets else None

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
+from smartcli.engine.model.distinct_rows import pick
 from smartcli.engine.model.dropout import Dropout, no_dropout
 from smartcli.engine.model.encoder import Encoder, Pooling
 from smartcli.engine.model.heads import Head
 from smartcli.engine.model.packing import PackedBatch
-from smartcli.engine.model.distinct_rows import pick
 from smartcli.tasks import TaskTable
 
 

@@ -16,11 +16,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smartcli.data.joining import Sequences, within
-from smartcli.engine.terms.losses import mean
 from smartcli.engine.model.part import Part
 
 Ints = NDArray[np.int64]
 MAX_GROUPS = 4
+
+
+def mean(values: Tensor, count: int | None = None) -> Tensor:
+    """Return the mean of `values` (n,), a scalar; with `count` their part in a mean over so many examples."""
+    return values.mean() if count is None else values.sum() / count
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What a step's loss is a sum of, one term a module.
 
 - base: what every term is (`Term`), what it is given (`CleanPass`) and what it returns (`Measured`)
+- losses: task losses, and the divergences ℓ_s between two outputs
 - task_loss: ℓ, each task's own loss
 - smoothness: λ·R_s, SMART's smoothness penalty, in its variants
 - ascent: the perturbation δ by projected ascent (the SMART paper's Algorithm 1)
@@ -8,7 +9,8 @@
 - mtdnn: the perturbation and divergences of mt-dnn
 - bregman: μ·D, Bregman proximal point, and its averaged teacher
 - fgm: FGM, the loss after one adversarial step
-- table: which terms there are; a new one is a line there
+- term_table: which terms there are; a new one is a line there
 
-To add a term: a module with a subclass of `Term`, its options in option_table.py and config.py, a line in table.py.
+To add a term: a module with a subclass of `Term`, its options in option_table.py and config.py, a line in
+term_table.py.
 """

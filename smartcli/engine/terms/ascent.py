@@ -5,13 +5,27 @@ Jiang et al. 2020 (arXiv 1911.03437), Algorithm 1. Axes: T tokens, S sentences, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from smartcli.config import Settings
+
+
+@contextmanager
+def without_parameter_gradients(module: nn.Module) -> Iterator[None]:
+    """Record no parameter in graphs built inside: what only their gradients need is freed at once."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    for p in trained:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in trained:
+            p.requires_grad_(True)
 
 
 @dataclass(frozen=True)

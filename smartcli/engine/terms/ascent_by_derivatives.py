@@ -16,10 +16,10 @@ from torch.autograd import forward_ad
 
 from smartcli.config import Settings
 from smartcli.engine.model.dropout import Dropout
-from smartcli.engine.terms.losses import divergence, mean
 from smartcli.engine.model.multitask import MultiTaskModel
-from smartcli.engine.model.packing import PackedBatch
+from smartcli.engine.model.packing import PackedBatch, mean
 from smartcli.engine.terms.ascent import gradient_of, sentence_norm
+from smartcli.engine.terms.losses import divergence
 from smartcli.tasks import Kind
 
 LARGEST = 1e-3

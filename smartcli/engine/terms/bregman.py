@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from smartcli.config import Settings
-from smartcli.engine.terms.losses import divergence
 from smartcli.engine.model.multitask import MultiTaskModel
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms.base import CleanPass, Context, Measured, Term
+from smartcli.engine.terms.losses import divergence
 
 EARLY_BETA, LATE_BETA, EARLY_SHARE = 0.99, 0.999, 0.1
 

@@ -14,12 +14,11 @@ from torch import Tensor
 
 from smartcli.config import Settings
 from smartcli.engine.model.dropout import ReplayDropout
-from smartcli.engine.training.gradients import without_parameter_gradients
-from smartcli.engine.terms.losses import task_loss
 from smartcli.engine.model.packing import PackedBatch
 from smartcli.engine.streams import Streams
-from smartcli.engine.terms.ascent import sentence_norm
+from smartcli.engine.terms.ascent import sentence_norm, without_parameter_gradients
 from smartcli.engine.terms.base import CleanPass, Context, Measured, Term
+from smartcli.engine.terms.losses import task_loss
 
 
 def adversarial_step(gradient: Tensor, sentence: Tensor, sentences: int, radius: float) -> Tensor:

@@ -18,11 +18,6 @@ def check_shapes(a: Tensor, b: Tensor) -> None:
         raise ValueError(f"outputs must have the same shape, found {tuple(a.shape)} and {tuple(b.shape)}")
 
 
-def mean(values: Tensor, count: int | None = None) -> Tensor:
-    """Return the mean of `values` (n,), a scalar; with `count` their part in a mean over so many examples."""
-    return values.mean() if count is None else values.sum() / count
-
-
 def task_loss(kind: Kind, logits: Tensor, labels: Tensor, count: int | None = None) -> Tensor:
     """Return the mean loss, a scalar: cross entropy, binary cross entropy, or squared error.
 

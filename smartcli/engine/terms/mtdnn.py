@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smartcli.engine.terms.losses import check_shapes
 from smartcli.engine.terms.ascent import gradient_of, sentence_norm
+from smartcli.engine.terms.losses import check_shapes
 from smartcli.tasks import Kind
 
 TINY = 1e-6

@@ -15,14 +15,12 @@ import torch
 from torch import Tensor
 
 from smartcli.config import PerTask, Settings
-from smartcli.engine.model.dropout import Dropout, FreshDropout, ReplayDropout, no_dropout
-from smartcli.engine.training.gradients import without_parameter_gradients
-from smartcli.engine.terms.losses import divergence
-from smartcli.engine.model.packing import PackedBatch
 from smartcli.engine.model.distinct_rows import pick
+from smartcli.engine.model.dropout import Dropout, FreshDropout, ReplayDropout, no_dropout
+from smartcli.engine.model.packing import PackedBatch
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms import ascent, ascent_by_derivatives, mtdnn
-from smartcli.engine.terms.ascent import Ball
+from smartcli.engine.terms.ascent import Ball, without_parameter_gradients
 from smartcli.engine.terms.base import (
     CleanPass,
     Context,
@@ -32,6 +30,7 @@ from smartcli.engine.terms.base import (
     TrainingBatch,
     without_autocast,
 )
+from smartcli.engine.terms.losses import divergence
 from smartcli.tasks import Kind
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from smartcli.config import Settings
-from smartcli.engine.terms.losses import task_loss
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms.base import CleanPass, Measured, Term
+from smartcli.engine.terms.losses import task_loss
 
 
 class TaskLoss(Term):

@@ -17,12 +17,12 @@ from smartcli.config import Settings
 from smartcli.data.joining import Sequences, sequences_of, within
 from smartcli.data.ragged import Ragged
 from smartcli.engine.distributed import ALONE, Processes
-from smartcli.engine.training.division import select_part, split_by_tokens, take_part
 from smartcli.engine.model.heads import joins_pairs
 from smartcli.engine.model.packing import PackedBatch, SubBatch, pack, select
-from smartcli.engine.training.schedule import Step
 from smartcli.engine.terms.base import TrainingBatch
 from smartcli.engine.terms.term_table import active_tasks
+from smartcli.engine.training.division import select_part, split_by_tokens, take_part
+from smartcli.engine.training.schedule import Step
 
 if TYPE_CHECKING:
     from smartcli.families.template import JoinTemplate

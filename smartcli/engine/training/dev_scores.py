@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smartcli.engine.training.batches import Split
 from smartcli.engine.distributed import ALONE, Processes
-from smartcli.engine.model.multitask import MultiTaskModel
 from smartcli.engine.inference.split_outputs import Outputs, Reader, predict
+from smartcli.engine.model.multitask import MultiTaskModel
 from smartcli.engine.streams import shuffled
+from smartcli.engine.training.batches import Split
 from smartcli.metrics import Score, overall
 from smartcli.tasks import Task, TaskTable
 

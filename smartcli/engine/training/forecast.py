@@ -17,16 +17,15 @@ import torch
 from numpy.typing import NDArray
 
 from smartcli.data.joining import input_lengths
-from smartcli.engine.allocator import peak_memory
-from smartcli.engine.training.batches import Split
-from smartcli.engine.model.heads import joins_pairs
-from smartcli.engine.training.phase_state import PhaseState
-from smartcli.engine.training.phases import Phase
 from smartcli.engine.inference.split_outputs import predict
-from smartcli.engine.training.schedule import Step, batches_of, steps
+from smartcli.engine.memory import peak_memory
+from smartcli.engine.model.heads import joins_pairs
+from smartcli.engine.training.batches import Split
 from smartcli.engine.training.dev_scores import train_sample
-from smartcli.engine.training.snapshot import Position, Snapshot
 from smartcli.engine.training.loop import LOG_EVERY, SAVE_SECONDS, TRIM_EVERY, Callbacks, Job, Trainer
+from smartcli.engine.training.phase_state import PhaseState
+from smartcli.engine.training.schedule import Phase, Step, batches_of, steps
+from smartcli.engine.training.snapshot import Position, Snapshot
 
 PROBE_SECONDS = 8.0
 """Seconds of timed steps in all, however slow a step is; at least `LEAST` steps a phase."""

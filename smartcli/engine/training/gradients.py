@@ -7,8 +7,7 @@ Axes: T tokens, E embedding size, U distinct words of a batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -26,19 +25,6 @@ def spread_rows(rows: Tensor, words: Tensor, vocabulary: Tensor) -> Tensor:
     """Return `rows` (U', E) of the words `words` (U',) among zeros, for all the words of `vocabulary` (U, E)."""
     out = torch.zeros(len(vocabulary), rows.shape[1], dtype=rows.dtype, device=rows.device)
     return out.index_copy_(0, torch.searchsorted(vocabulary, words), rows)
-
-
-@contextmanager
-def without_parameter_gradients(module: nn.Module) -> Iterator[None]:
-    """Record no parameter in graphs built inside: what only their gradients need is freed at once."""
-    trained = [p for p in module.parameters() if p.requires_grad]
-    for p in trained:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in trained:
-            p.requires_grad_(True)
 
 
 class Gradients:

@@ -17,18 +17,16 @@ from torch import Tensor
 
 from smartcli.config import Settings
 from smartcli.counts import counted
-from smartcli.engine.allocator import peak_memory, release_freed_memory
-from smartcli.engine.training.batches import Batcher, Prepared, Split, ahead
 from smartcli.engine.distributed import ALONE, Processes
-from smartcli.engine.memory import is_out_of_memory
-from smartcli.engine.model.multitask import MultiTaskModel
-from smartcli.engine.training.phase_state import PhaseState, load_model
-from smartcli.engine.training.phases import Phase, plan
 from smartcli.engine.inference.split_outputs import Outputs, Reader
-from smartcli.engine.training.step_record import step_record
-from smartcli.engine.training.schedule import steps
+from smartcli.engine.memory import is_out_of_memory, peak_memory, release_freed_memory
+from smartcli.engine.model.multitask import MultiTaskModel
+from smartcli.engine.training.batches import Batcher, Prepared, Split, ahead
 from smartcli.engine.training.dev_scores import DevScores, ScoreTask, score_dev
+from smartcli.engine.training.phase_state import PhaseState, load_model
+from smartcli.engine.training.schedule import Phase, plan, steps
 from smartcli.engine.training.snapshot import Position, Snapshot
+from smartcli.engine.training.step_record import step_record
 from smartcli.engine.training.update import Outcome
 from smartcli.errors import SmartCliError
 from smartcli.tasks import TaskTable

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from smartcli.config import Settings
 from smartcli.engine.distributed import ALONE, Processes
-from smartcli.engine.training.gradients import Gradients
 from smartcli.engine.model.multitask import MultiTaskModel
-from smartcli.engine.training.objective import Objective
-from smartcli.engine.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
-from smartcli.engine.training.phases import Phase
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms.base import Context
 from smartcli.engine.terms.term_table import make_terms
+from smartcli.engine.training.gradients import Gradients
+from smartcli.engine.training.objective import Objective
+from smartcli.engine.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
+from smartcli.engine.training.schedule import Phase
 from smartcli.engine.training.update import Updater
 from smartcli.errors import UserError
 

@@ -10,9 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from smartcli.disk import explain_os_errors
-
-METADATA = {"format": "pt"}
-"""The only metadata: safetensors writes several keys in random order, and equal weights shall be equal bytes."""
+from smartcli.engine.model.build import METADATA
 
 
 @dataclass

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from smartcli.config import Settings
+from smartcli.engine.distributed import ALONE, Processes
+from smartcli.engine.streams import Streams
+from smartcli.engine.terms.base import Measured, TrainingBatch
 from smartcli.engine.training import surgery
 from smartcli.engine.training.batches import Prepared
-from smartcli.engine.distributed import ALONE, Processes
 from smartcli.engine.training.gradients import Gradients, spread_rows, table_rows
 from smartcli.engine.training.objective import Objective, StepLoss
 from smartcli.engine.training.optimizer import set_learning_rate
 from smartcli.engine.training.schedule import learning_rate
-from smartcli.engine.streams import Streams
-from smartcli.engine.terms.base import Measured, TrainingBatch
 
 
 @dataclass

@@ -10,10 +10,10 @@ from smartcli.config import Settings
 from smartcli.errors import SmartCliError, UserError
 from smartcli.home import Home
 from smartcli.registry.checkpoint import PREDICTIONS, folder_problems
-from smartcli.registry.registry import Registry
 from smartcli.registry.content import ENCODER_FILES
 from smartcli.registry.manifest import MANIFEST, SMALL, Damaged, Manifest, parse_manifest, read_verified
 from smartcli.registry.meta import META, CheckpointMeta, Reference
+from smartcli.registry.registry import Registry
 from smartcli.strictjson import canonical_json, parse_object
 from smartcli.tasks import TaskTable
 from smartcli.workflows.checkpoints.model_card import model_card

@@ -9,8 +9,8 @@ from typing import Any
 from smartcli.errors import SmartCliError
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
-from smartcli.registry.registry import Registry
 from smartcli.registry.meta import CheckpointMeta, Reference
+from smartcli.registry.registry import Registry
 from smartcli.registry.run_folders import Run, Runs
 from smartcli.report.history import dev_curves, read_log, score_of
 

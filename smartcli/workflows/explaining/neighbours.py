@@ -19,9 +19,9 @@ from smartcli.registry.vectors_store import load_vectors, save_vectors, vectors_
 from smartcli.tasks import Task
 from smartcli.workflows.explaining.explain_inputs import Place
 from smartcli.workflows.scoring.model_outputs import LoadedModel
-from smartcli.workflows.training.training_inputs import sampled_rows
 from smartcli.workflows.scoring.panel import Panel
 from smartcli.workflows.scoring.sources import data_words
+from smartcli.workflows.training.training_inputs import sampled_rows
 
 Progress = Callable[[str, int, int], None]
 """Called with what is counted, how many are done, and how many there are."""

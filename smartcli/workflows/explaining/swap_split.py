@@ -16,8 +16,8 @@ from smartcli.explain.swaps import Exchange
 from smartcli.home import Home
 from smartcli.registry.registry import Registry
 from smartcli.tasks import Task
-from smartcli.workflows.explaining.explanation import Answer, answer_of
 from smartcli.workflows.explaining.explain_inputs import check_split, data_of
+from smartcli.workflows.explaining.explanation import Answer, answer_of
 from smartcli.workflows.explaining.neighbours import Progress, unheard
 from smartcli.workflows.scoring.panel import Panel, load_panel
 from smartcli.workflows.scoring.prediction import choose_task

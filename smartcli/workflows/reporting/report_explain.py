@@ -8,11 +8,11 @@ from smartcli.data.predictions import Predictions
 from smartcli.errors import SmartCliError
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
-from smartcli.report.worst_errors import Texts, WorstRow, worst_errors
 from smartcli.report.explained import Explained, Near, pieces
+from smartcli.report.worst_errors import Texts, WorstRow, worst_errors
 from smartcli.tasks import Task
-from smartcli.workflows.explaining.explanation import Explanation, explain_row
 from smartcli.workflows.explaining.explain_inputs import Row, label_name
+from smartcli.workflows.explaining.explanation import Explanation, explain_row
 from smartcli.workflows.explaining.neighbours import Progress
 from smartcli.workflows.scoring.panel import load_panel
 from smartcli.workflows.scoring.sources import Say

@@ -12,11 +12,11 @@ from smartcli.registry.checkpoint import Checkpoint
 from smartcli.report.calibration import Calibration, calibrate, reliability_figure
 from smartcli.report.confusion import confusion_counts, confusion_figure
 from smartcli.report.curves import EpochCurve, conflict_curve, epoch_curves, learning_curves, mean_curve
-from smartcli.report.worst_errors import Texts
 from smartcli.report.frames import lambda_text
 from smartcli.report.history import DevCurve, conflict_points, dev_curves, read_log, step_points
 from smartcli.report.scatter import scatter_figure, worst_residual
 from smartcli.report.style import Drawn, render, short
+from smartcli.report.worst_errors import Texts
 from smartcli.tasks import Task
 from smartcli.workflows.scoring.evaluation import lambda_of
 

@@ -14,15 +14,15 @@ from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.registry import Registry
-from smartcli.report.worst_errors import Texts
 from smartcli.report.html import Page, Section, render_page
 from smartcli.report.style import Drawn
 from smartcli.report.tables import ScoreTable
-from smartcli.workflows.scoring.evaluation import evaluate
+from smartcli.report.worst_errors import Texts
 from smartcli.workflows.explaining.neighbours import Progress, unheard
 from smartcli.workflows.reporting.report_explain import explain_errors
 from smartcli.workflows.reporting.report_figures import epoch_figure
 from smartcli.workflows.reporting.report_sections import make_section, score_grid
+from smartcli.workflows.scoring.evaluation import evaluate
 from smartcli.workflows.scoring.sources import Say, Subject, predictions_on, silent, subject_of
 
 if TYPE_CHECKING:

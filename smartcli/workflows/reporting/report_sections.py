@@ -12,12 +12,12 @@ from smartcli.counts import counted
 from smartcli.data.predictions import Predictions
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.meta import CheckpointMeta
-from smartcli.report.worst_errors import Texts, worst_errors
 from smartcli.report.explained import Explained
 from smartcli.report.frames import lambda_text
 from smartcli.report.html import Cell, Column, ErrorTable, Grid, Section, number
 from smartcli.report.style import short
 from smartcli.report.tables import ScoreTable
+from smartcli.report.worst_errors import Texts, worst_errors
 from smartcli.tasks import Task
 from smartcli.workflows.reporting.report_figures import all_task_figures, calibration_of, run_figures
 from smartcli.workflows.scoring.sources import Subject

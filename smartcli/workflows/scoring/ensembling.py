@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from smartcli.data.predictions import Predictions
-from smartcli.voting import combine, halves, rank
 from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.registry import Registry
 from smartcli.report.tables import ScoreRow, ScoreTable
+from smartcli.voting import combine, halves, rank
 from smartcli.workflows.scoring.ensemble_record import ensemble_meta, fill_folder
 from smartcli.workflows.scoring.evaluation import remarks_on, score_row
 from smartcli.workflows.scoring.sources import Subject, data_words, subject_of

@@ -15,8 +15,8 @@ from smartcli.registry.registry import Registry
 from smartcli.report.tables import ScoreRow, ScoreTable
 from smartcli.tasks import Task
 from smartcli.workflows.scoring.over_seeds import seed_lines
-from smartcli.workflows.studies.paper_lines import paper_lines
 from smartcli.workflows.scoring.sources import Say, Subject, predictions_on, silent, subject_of, subject_of_data
+from smartcli.workflows.studies.paper_recipes import paper_lines
 
 if TYPE_CHECKING:
     from smartcli.data.store import DataSet

@@ -27,8 +27,8 @@ from smartcli.tasks import Task
 from smartcli.workflows.training.finish import predictions_of
 
 if TYPE_CHECKING:
-    from smartcli.engine.model.multitask import MultiTaskModel
     from smartcli.engine.inference.split_outputs import Outputs, Reader
+    from smartcli.engine.model.multitask import MultiTaskModel
 
 
 class LoadedModel:
@@ -41,9 +41,9 @@ class LoadedModel:
         for file in ("config.json", "model.safetensors", "tokenizer.json"):
             checkpoint.path(file)
         # Only now: torch takes seconds to load, and a checkpoint without weights needs none of it.
-        from smartcli.engine.model.build import build_model, load_heads
         from smartcli.engine.device import choose_device
         from smartcli.engine.inference.split_outputs import Reader
+        from smartcli.engine.model.build import build_model, load_heads
 
         settings = Settings.from_json(checkpoint.meta.settings)
         self.home, self.checkpoint = home, checkpoint

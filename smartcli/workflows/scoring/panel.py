@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from smartcli.data.predictions import TaskPredictions
-from smartcli.voting import combine
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.registry import Registry
 from smartcli.tasks import Task
+from smartcli.voting import combine
 from smartcli.workflows.scoring.model_outputs import LoadedModel
 from smartcli.workflows.scoring.sources import members_of
 

@@ -10,12 +10,12 @@ from typing import BinaryIO
 from smartcli.atomic import write_output
 from smartcli.counts import counted
 from smartcli.data.predictions import TaskPredictions
-from smartcli.voting import combine
 from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.registry import Registry
 from smartcli.tasks import Task
+from smartcli.voting import combine
 from smartcli.workflows.scoring.sources import Say, members_of, silent
 
 STREAM = Path("-")
@@ -45,8 +45,8 @@ def predict_file(
 
     Everything about the files is checked before a model is loaded. UserErrors name the option or `file:line`.
     """
-    from smartcli.data.rows_to_label import read_inputs
     from smartcli.data.outputs import format_of, output_format, render
+    from smartcli.data.rows_to_label import read_inputs
 
     checkpoint = Registry(home).open(name)
     task = choose_task(checkpoint, task_name)

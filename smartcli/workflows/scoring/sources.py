@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from smartcli.data.predictions import Predictions
-from smartcli.voting import combine
 from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.registry import Registry
 from smartcli.tasks import Task, TaskTable
+from smartcli.voting import combine
 
 if TYPE_CHECKING:
     from smartcli.data.store import DataSet

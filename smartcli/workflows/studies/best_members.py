@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from smartcli.data.predictions import Predictions
-from smartcli.voting import combine, halves, rank
 from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.metrics import overall, score_tasks
 from smartcli.report.compare import Line, spread
 from smartcli.tasks import Task
+from smartcli.voting import combine, halves, rank
 
 Scores = Mapping[str, float | None]
 SAME_SPLIT = "selected on this split"

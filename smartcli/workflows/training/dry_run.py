@@ -10,13 +10,13 @@ from smartcli.atomic import sync_tree, temp_folder
 from smartcli.counts import counted
 from smartcli.home import Home
 from smartcli.registry.manifest import build_manifest
+from smartcli.workflows.training.first_process import Listener, Training
 from smartcli.workflows.training.settings import Resolved
 from smartcli.workflows.training.signals import stop_on_signals
-from smartcli.workflows.training.first_process import Listener, Training
 
 if TYPE_CHECKING:
     from smartcli.engine.training.forecast import Forecast
-    from smartcli.engine.training.phases import Phase
+    from smartcli.engine.training.schedule import Phase
     from smartcli.engine.training.snapshot import Snapshot
 
 

@@ -15,11 +15,11 @@ from smartcli.config import Settings
 from smartcli.data.predictions import Predictions, TaskPredictions, write_predictions
 from smartcli.data.store import DataSet
 from smartcli.registry.checkpoint import Checkpoint
-from smartcli.registry.registry import Registry
 from smartcli.registry.meta import CheckpointMeta, DataRecord, Lineage
+from smartcli.registry.registry import Registry
 from smartcli.strictjson import canonical_json
 from smartcli.workflows.checkpoints.model_card import model_card
-from smartcli.workflows.training.training_inputs import Inputs
+from smartcli.workflows.training.training_inputs import TrainingInputs
 
 if TYPE_CHECKING:
     from smartcli.engine.inference.split_outputs import Outputs
@@ -60,7 +60,7 @@ def describe(
     argv: list[str],
     settings: Settings,
     data_set: DataSet,
-    inputs: Inputs,
+    inputs: TrainingInputs,
     result: Result,
     machine: Mapping[str, Any],
 ) -> CheckpointMeta:
@@ -90,7 +90,7 @@ def describe(
 
 
 def register(
-    registry: Registry, meta: CheckpointMeta, inputs: Inputs, predictions: Predictions, log: Path
+    registry: Registry, meta: CheckpointMeta, inputs: TrainingInputs, predictions: Predictions, log: Path
 ) -> Checkpoint:
     """Commit the trained model as the checkpoint `meta.name`."""
     from smartcli.engine.model.build import encoder_bytes, head_bytes

@@ -14,11 +14,10 @@ from smartcli.data.store import DataSet
 from smartcli.errors import SmartCliError, Stopped
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
-from smartcli.registry.registry import Registry
 from smartcli.registry.meta import CheckpointMeta, DataRecord
+from smartcli.registry.registry import Registry
 from smartcli.registry.run_folders import Run, RunHeader
 from smartcli.workflows.training.finish import describe, predictions_of, register
-from smartcli.workflows.training.training_inputs import Inputs, read_inputs
 from smartcli.workflows.training.remarks import remarks
 from smartcli.workflows.training.resume import (
     as_started,
@@ -26,15 +25,21 @@ from smartcli.workflows.training.resume import (
     machine_changes,
 )
 from smartcli.workflows.training.run_log import RunLog, end_event, start_event
-from smartcli.workflows.training.scale_out import as_told, compare, resume_command, wait_for_first
+from smartcli.workflows.training.scale_out import (
+    check_same_facts,
+    facts_of_first,
+    resume_command,
+    with_first_ones_choices,
+)
 from smartcli.workflows.training.settings import Resolved
 from smartcli.workflows.training.signals import StopFlag
+from smartcli.workflows.training.training_inputs import TrainingInputs, read_inputs
 
 if TYPE_CHECKING:
     from smartcli.engine.device import Choice
     from smartcli.engine.distributed import Processes
-    from smartcli.engine.training.snapshot import Snapshot
     from smartcli.engine.training.loop import Job, Result
+    from smartcli.engine.training.snapshot import Snapshot
 
 Listener = Callable[[Mapping[str, Any]], None]
 
@@ -65,7 +70,7 @@ class Training:
         self.home, self.command, self.resolved = home, command, resolved
         self.argv, self.listener, self.stop = argv, listener, stop
         self.processes = processes
-        self.inputs: Inputs
+        self.inputs: TrainingInputs
         self.choice: Choice
         self.job: Job
 
@@ -89,18 +94,22 @@ class Training:
 
         settings = self.resolved.settings
         choose_device(settings.device)
-        told = wait_for_first(self.processes)
+        first_ones = facts_of_first(self.processes)
         say = lambda text: self.listener({"event": "note", "message": text})  # noqa: E731
         self.inputs = read_inputs(self.home, self.data_set, settings, say)
         started = run.header.machine if run is not None else {}
         if run is not None:
             check_encoder(run, self.inputs.source.about)
-        asked = as_started(settings, started, self.resolved.given) if told is None else as_told(settings, told)
+        asked = (
+            as_started(settings, started, self.resolved.given)
+            if first_ones is None
+            else with_first_ones_choices(settings, first_ones)
+        )
         self.choice = choose(asked, self.home)
         if self.choice.precision == started.get("precision"):
             self.choice = replace(self.choice, reason=started.get("precision_reason", self.choice.reason))
         saved = {"last save": 0 if run is None else self._step_of(run)}
-        compare(self.processes, told, self._facts(asked) | saved)
+        check_same_facts(self.processes, first_ones, self._facts(asked) | saved)
         if self.choice.warning:
             self.warn(self.choice.warning)
 

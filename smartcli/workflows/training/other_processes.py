@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from smartcli.home import Home
 from smartcli.registry.run_folders import Run
+from smartcli.workflows.training.first_process import Training, TrainOutcome
 from smartcli.workflows.training.resume import adopt_run
-from smartcli.workflows.training.scale_out import meet, shared_run
+from smartcli.workflows.training.scale_out import barrier, shared_run
 from smartcli.workflows.training.settings import Resolved
 from smartcli.workflows.training.signals import stop_on_signals
-from smartcli.workflows.training.first_process import Training, TrainOutcome
 
 if TYPE_CHECKING:
     from smartcli.engine.distributed import Processes
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 def follow(home: Home, command: str, resolved: Resolved, argv: list[str], processes: Processes) -> TrainOutcome:
     """Train with the first process, which alone decides, writes and reports; the outcome has the name alone."""
-    told = processes.tell()
-    if "finished" in told:
-        return TrainOutcome(told["finished"], None, already=True)
+    decided = processes.broadcast()
+    if "finished" in decided:
+        return TrainOutcome(decided["finished"], None, already=True)
     with stop_on_signals() as stop:
-        found = None if told["run"] is None else shared_run(home, told["run"])
+        found = None if decided["run"] is None else shared_run(home, decided["run"])
         if found is not None:
             resolved = adopt_run(home, found, resolved)
         training = Training(home, command, resolved, argv, _ignore, stop, processes)
         training.prepare(found)
-        meet(processes)
+        barrier(processes)
 
         from smartcli.engine.training.loop import Callbacks, train
 
-        run = Run(home, processes.tell())
+        run = Run(home, processes.broadcast())
         snapshot = training.last_save(run) if found is not None else None
         with training.ending(run):
             train(training.job, Callbacks(_ignore, _ignore, _ignore, stop), snapshot)

@@ -12,8 +12,8 @@ from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.option_table import OPTION_OF, OPTIONS, RUN_ONLY
 from smartcli.registry.checkpoint import Checkpoint
-from smartcli.registry.registry import Registry
 from smartcli.registry.meta import EncoderRecord
+from smartcli.registry.registry import Registry
 from smartcli.registry.run_folders import Run, Runs
 from smartcli.workflows.training.settings import Resolved, adopt, same_value, show
 

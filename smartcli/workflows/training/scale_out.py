@@ -30,40 +30,40 @@ def joined() -> Iterator[Processes | None]:
         yield processes
 
 
-def tell(processes: Processes | None, value: Any) -> None:
-    """Let the first process tell the others a JSON value."""
+def broadcast(processes: Processes | None, value: Any) -> None:
+    """Send a JSON value from the first process to the others; they receive it."""
     if processes is not None:
-        processes.tell(value)
+        processes.broadcast(value)
 
 
-def meet(processes: Processes | None) -> None:
+def barrier(processes: Processes | None) -> None:
     """Wait for all processes to be ready to train: what is wrong in one must be said before anything is written."""
     if processes is not None:
         processes.any(False)
 
 
-def wait_for_first(processes: Processes | None) -> dict[str, Any] | None:
+def facts_of_first(processes: Processes | None) -> dict[str, Any] | None:
     """Return the facts of the first process, once it has read everything; None in that process itself.
 
     It alone makes tokens, asks a hub and times bf16; afterwards the others find all that ready.
     """
-    if processes is None or processes.rank == 0:
+    if processes is None or processes.is_main_process:
         return None
-    told: dict[str, Any] = processes.tell()
-    return told
+    facts: dict[str, Any] = processes.broadcast()
+    return facts
 
 
-def as_told(settings: Settings, told: Mapping[str, Any]) -> Settings:
-    """Return `settings` with the precision and the threads that the first process told."""
-    return replace(settings, precision=told["precision"], threads=told["threads"])
+def with_first_ones_choices(settings: Settings, facts: Mapping[str, Any]) -> Settings:
+    """Return `settings` with the precision and the threads that the first process sent."""
+    return replace(settings, precision=facts["precision"], threads=facts["threads"])
 
 
-def compare(processes: Processes | None, told: Mapping[str, Any] | None, facts: dict[str, Any]) -> None:
-    """Tell the others the first process's `facts`; in these raise a UserError where their own are not the same."""
-    if told is None:
-        tell(processes, facts)
+def check_same_facts(processes: Processes | None, first_ones: Mapping[str, Any] | None, facts: dict[str, Any]) -> None:
+    """Send the first process's `facts` to the others; in these raise a UserError where their own are not the same."""
+    if first_ones is None:
+        broadcast(processes, facts)
         return
-    other = [key for key, value in facts.items() if told.get(key) != value and key != "threads"]
+    other = [key for key, value in facts.items() if first_ones.get(key) != value and key != "threads"]
     if other:
         raise UserError(
             f"not the same as in the first process: {', '.join(other)}; every machine needs the same command line, "

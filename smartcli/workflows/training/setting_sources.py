@@ -1,4 +1,4 @@
-"""The layers of settings: TOML files of options, recipes and encoder presets, each checked as it is read."""
+"""Where settings come from: TOML files of options, recipes and encoder presets, each checked as it is read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OPTIMIZER = frozenset({"lr", "lr_schedule", "warmup", "weight_decay", "clip_norm
 
 
 @dataclass(frozen=True)
-class Layer:
+class SettingSource:
     """Options of one source: `values` by option key, and for messages the place of each."""
 
     source: str
@@ -30,19 +30,19 @@ class Layer:
     where: dict[str, str]
 
     def put_on(self, settings: Settings) -> Settings:
-        """Return `settings` with this layer's values on top; a wrong one is a UserError naming its place."""
+        """Return `settings` with this source's values on top; a wrong one is a UserError naming its place."""
         for key, value in self.values.items():
             if key in OPTION_OF:
                 settings = apply(settings, {key: value}, self.where[key])
         return settings
 
 
-def flag_layer(flags: Mapping[str, Any]) -> Layer:
-    """Return the layer of the command line."""
-    return Layer("command line", dict(flags), dict.fromkeys(flags, "command line"))
+def flag_source(flags: Mapping[str, Any]) -> SettingSource:
+    """Return what the command line gives."""
+    return SettingSource("command line", dict(flags), dict.fromkeys(flags, "command line"))
 
 
-def config_layer(path: Path) -> Layer:
+def config_source(path: Path) -> SettingSource:
     """Read a `--config` file: a TOML file whose keys are training options, with `-` or `_`."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -50,7 +50,7 @@ def config_layer(path: Path) -> Layer:
         raise UserError(f"--config {path}: expected UTF-8 text, found byte {error.object[error.start]:#04x}") from error
     except OSError as error:
         raise UserError(f"--config {path}: cannot be read ({error.strerror}); expected a TOML file") from error
-    return _checked_layer(_parse(text, str(path)), text, str(path), "--config")
+    return _checked_source(_parse(text, str(path)), text, str(path), "--config")
 
 
 def recipe_names() -> list[str]:
@@ -58,7 +58,7 @@ def recipe_names() -> list[str]:
     return _names("recipe-")
 
 
-def recipe_layer(name: str) -> Layer:
+def recipe_source(name: str) -> SettingSource:
     """Return the named settings of `recipes/recipe-NAME.toml`."""
     known = recipe_names()
     if name not in known:
@@ -68,17 +68,17 @@ def recipe_layer(name: str) -> Layer:
     text = _packaged(f"recipe-{name}.toml")
     values = _parse(text, f"recipe {name}")
     values.pop("about", None)
-    return _checked_layer(values, text, f"recipe {name}", f"recipe {name}")
+    return _checked_source(values, text, f"recipe {name}", f"recipe {name}")
 
 
-def preset_layer(encoder: str) -> Layer | None:
+def preset_source(encoder: str) -> SettingSource | None:
     """Return the settings that suit `encoder` (an id or folder), where a preset knows it by name."""
     short = encoder.rstrip("/").rsplit("/", 1)[-1].lower()
     for name in _names("preset-"):
         text = _packaged(f"preset-{name}.toml")
         values = _parse(text, f"preset {name}")
         if any(fnmatch(short, pattern) for pattern in values.pop("encoders")):
-            return _checked_layer(values, text, f"preset {name}", f"preset {name}")
+            return _checked_source(values, text, f"preset {name}", f"preset {name}")
     return None
 
 
@@ -107,7 +107,7 @@ def _line_of(key: str, text: str) -> int | None:
     return next((at for at, line in enumerate(text.splitlines(), start=1) if pattern.match(line)), None)
 
 
-def _checked_layer(raw: Mapping[str, Any], text: str, where: str, source: str) -> Layer:
+def _checked_source(raw: Mapping[str, Any], text: str, where: str, source: str) -> SettingSource:
     """Check keys and values of a file, each against its own line."""
     values: dict[str, Any] = {}
     places: dict[str, str] = {}
@@ -124,7 +124,7 @@ def _checked_layer(raw: Mapping[str, Any], text: str, where: str, source: str) -
         else:
             apply(Settings(), {key: value}, place)
         values[key], places[key] = value, place
-    return Layer(source, values, places)
+    return SettingSource(source, values, places)
 
 
 def _known() -> str:

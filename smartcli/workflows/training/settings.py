@@ -13,7 +13,15 @@ from smartcli.errors import UserError
 from smartcli.families.encoder_files import absolute
 from smartcli.home import Home
 from smartcli.option_table import OPTION_OF, OPTIONS, RUN_ONLY
-from smartcli.workflows.training.setting_sources import LOOSE, OPTIMIZER, Layer, config_layer, flag_layer, preset_layer, recipe_layer
+from smartcli.workflows.training.setting_sources import (
+    LOOSE,
+    OPTIMIZER,
+    SettingSource,
+    config_source,
+    flag_source,
+    preset_source,
+    recipe_source,
+)
 
 if TYPE_CHECKING:
     from smartcli.data.store import DataSet
@@ -59,7 +67,7 @@ def resolve(
     config_file: Path | None = None,
     recipe: str | None = None,
 ) -> Resolved:
-    """Return the settings of `command` ("finetune", "pretrain-qqp", …) from all layers.
+    """Return the settings of `command` ("finetune", "pretrain-qqp", …) from all sources.
 
     `flags` has the given flags by option key (`lambda`, `batch_size`, also those of `LOOSE`). Errors are
     UserErrors that name the flag, or the file and line.
@@ -67,16 +75,16 @@ def resolve(
     from smartcli.data.store import open_data
     from smartcli.registry.names import check_name
 
-    layers = _user_layers(flags, config_file, recipe)
-    loose = {key: layer.values[key] for layer in layers for key in LOOSE if key in layer.values}
+    by_user = _user_sources(flags, config_file, recipe)
+    loose = {key: source.values[key] for source in by_user for key in LOOSE if key in source.values}
     if "name" in loose:
         check_name(loose["name"], "--name")
-    wanted = _on_top(Settings(), layers)
+    wanted = _on_top(Settings(), by_user)
     data_set = open_data(home, wanted.data)
     check_task_names(wanted, data_set.tasks.names)
     initial = _initial(home, wanted.init)
-    encoder, encoder_source = _encoder(wanted, layers, data_set, initial)
-    preset = preset_layer(encoder)
+    encoder, encoder_source = _encoder(wanted, by_user, data_set, initial)
+    preset = preset_source(encoder)
 
     settings = _defaults(command, wanted.schedule, data_set.tasks.names)
     sources = dict.fromkeys(OPTION_OF, "default")
@@ -86,11 +94,11 @@ def resolve(
     if initial is not None:
         settings = apply(settings, initial.values, f"--init {initial.name}")
         sources |= dict.fromkeys(initial.values, f"--init {initial.name}")
-    settings = _on_top(settings, layers)
-    for layer in layers:
-        sources |= {key: layer.source for key in layer.values if key in OPTION_OF}
+    settings = _on_top(settings, by_user)
+    for source in by_user:
+        sources |= {key: source.source for key in source.values if key in OPTION_OF}
     if initial is not None:
-        _refuse_other(settings, initial, layers)
+        _refuse_other(settings, initial, by_user)
     settings = replace(settings, data=data_set.name, encoder=encoder)
     sources["encoder"] = encoder_source
     if wanted.data is None:
@@ -102,7 +110,7 @@ def resolve(
         data_set=data_set,
         encoder=encoder,
         sources=sources,
-        given=frozenset(key for layer in layers for key in layer.values if key in OPTION_OF),
+        given=frozenset(key for source in by_user for key in source.values if key in OPTION_OF),
         name=loose.get("name"),
         resume=loose.get("resume"),
         dry_run=bool(loose.get("dry_run")),
@@ -157,19 +165,19 @@ def in_force(resolved: Resolved) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _user_layers(flags: Mapping[str, Any], config_file: Path | None, recipe: str | None) -> list[Layer]:
-    config = config_layer(config_file) if config_file is not None else None
+def _user_sources(flags: Mapping[str, Any], config_file: Path | None, recipe: str | None) -> list[SettingSource]:
+    config = config_source(config_file) if config_file is not None else None
     if recipe is None:
         recipe = flags.get("recipe") or (config.values.get("recipe") if config is not None else None)
-    layers = [recipe_layer(recipe)] if recipe is not None else []
+    sources = [recipe_source(recipe)] if recipe is not None else []
     if config is not None:
-        layers.append(config)
-    return [*layers, flag_layer(flags)]
+        sources.append(config)
+    return [*sources, flag_source(flags)]
 
 
-def _on_top(settings: Settings, layers: list[Layer]) -> Settings:
-    for layer in layers:
-        settings = layer.put_on(settings)
+def _on_top(settings: Settings, sources: list[SettingSource]) -> Settings:
+    for source in sources:
+        settings = source.put_on(settings)
     return settings
 
 
@@ -185,20 +193,22 @@ def _defaults(command: str, schedule: str, tasks: tuple[str, ...]) -> Settings:
     return settings
 
 
-def _put_preset(settings: Settings, preset: Layer, command: str, paper_optimizer: bool) -> tuple[Settings, list[str]]:
+def _put_preset(
+    settings: Settings, preset: SettingSource, command: str, paper_optimizer: bool
+) -> tuple[Settings, list[str]]:
     """Put a preset on; its epochs leave pretrain-qqp's, and those of named tasks in a sequential run."""
     left_out = OPTIMIZER if paper_optimizer else {"epochs"} if command == "pretrain-qqp" else frozenset()
     values = {key: value for key, value in preset.values.items() if key not in left_out}
     by_task = dict(settings.epochs.by_task)
-    settings = Layer(preset.source, values, preset.where).put_on(settings)
+    settings = SettingSource(preset.source, values, preset.where).put_on(settings)
     return replace(settings, epochs=settings.epochs.with_tasks(by_task)), list(values)
 
 
 def _initial(home: Home, name: str | None) -> _Initial | None:
     if name is None:
         return None
-    from smartcli.registry.registry import Registry
     from smartcli.registry.meta import EncoderRecord
+    from smartcli.registry.registry import Registry
 
     try:
         meta = Registry(home).open(name).meta
@@ -212,23 +222,25 @@ def _initial(home: Home, name: str | None) -> _Initial | None:
     return _Initial(name, {key: value for key, value in values.items() if value is not None})
 
 
-def _encoder(wanted: Settings, layers: list[Layer], data_set: DataSet, initial: _Initial | None) -> tuple[str, str]:
+def _encoder(
+    wanted: Settings, sources: list[SettingSource], data_set: DataSet, initial: _Initial | None
+) -> tuple[str, str]:
     """Return the encoder's name and where the choice comes from."""
     if initial is not None:
         return initial.values["encoder"], f"--init {initial.name}"
-    for layer in reversed(layers):
-        if "encoder" in layer.values and wanted.encoder is not None:
-            return absolute(wanted.encoder), layer.source
+    for source in reversed(sources):
+        if "encoder" in source.values and wanted.encoder is not None:
+            return absolute(wanted.encoder), source.source
     from_variable = os.environ.get(ENCODER_VARIABLE)
     if from_variable:
         return absolute(from_variable), f"${ENCODER_VARIABLE}"
     return data_set.encoder, "data set"
 
 
-def _refuse_other(settings: Settings, initial: _Initial, layers: list[Layer]) -> None:
+def _refuse_other(settings: Settings, initial: _Initial, sources: list[SettingSource]) -> None:
     for key in INHERITED:
         asked, brought = getattr(settings, key), initial.values.get(key)
-        by = next((layer for layer in reversed(layers) if key in layer.values), None)
+        by = next((source for source in reversed(sources) if key in source.values), None)
         if by is None or asked == brought or (key == "encoder" and _same_folder(asked, brought)):
             continue
         place = OPTION_OF[key].flag if by.source == "command line" else f'{by.where[key]}, "{key}"'

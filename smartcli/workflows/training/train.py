@@ -9,16 +9,16 @@ from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.registry import Registry
 from smartcli.registry.run_folders import Runs
+from smartcli.workflows.training.first_process import Listener, Training, TrainOutcome
 from smartcli.workflows.training.other_processes import follow
 from smartcli.workflows.training.resume import (
     adopt_run,
     check_finished,
     find_run,
 )
-from smartcli.workflows.training.scale_out import meet, tell
+from smartcli.workflows.training.scale_out import barrier, broadcast
 from smartcli.workflows.training.settings import Resolved
 from smartcli.workflows.training.signals import stop_on_signals
-from smartcli.workflows.training.first_process import Listener, Training, TrainOutcome
 
 if TYPE_CHECKING:
     from smartcli.engine.distributed import Processes
@@ -40,12 +40,12 @@ def train(
     Of several `processes` the first does so, and the others give it their part of every step.
     Stopped (exit 130 or 143) when a signal ended it after a save; UserError for what the user can mend.
     """
-    if processes is not None and processes.rank > 0:
+    if processes is not None and not processes.is_main_process:
         return follow(home, command, resolved, argv, processes)
     found = find_run(home, command, name, resume)
     if isinstance(found, Checkpoint):
         check_finished(found, command, resolved)
-        tell(processes, {"finished": found.name})
+        broadcast(processes, {"finished": found.name})
         return TrainOutcome(found.name, found.meta, already=True)
     registry, runs = Registry(home), Runs(home)
     with stop_on_signals() as stop, ExitStack() as stack:
@@ -54,17 +54,17 @@ def train(
             resolved = adopt_run(home, found, resolved)
         elif name is not None:
             registry.check_free(name)
-        tell(processes, {"run": found.name if found is not None else None})
+        broadcast(processes, {"run": found.name if found is not None else None})
         training = Training(home, command, resolved, argv, listener, stop, processes)
         training.prepare(found)
-        meet(processes)
+        barrier(processes)
         if found is None:
             # Only now, so that a wrong option uses up no number and leaves no file.
             run_name = stack.enter_context(registry.claim(name))
             run = runs.create(run_name, training.header())
         else:
             run_name, run = found.name, found
-        tell(processes, run_name)
+        broadcast(processes, run_name)
         checkpoint = training.run(run, registry)
         runs.remove(run_name)
     return TrainOutcome(checkpoint.name, checkpoint.meta)

@@ -20,15 +20,15 @@ from smartcli.families.tokenizer import SentenceTokenizer
 from smartcli.families.weights import open_weights
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
-from smartcli.registry.registry import Registry
 from smartcli.registry.content import check_tokenizer
 from smartcli.registry.meta import EncoderRecord
+from smartcli.registry.registry import Registry
 from smartcli.tasks import Task, TaskTable
 
 if TYPE_CHECKING:
-    from smartcli.engine.training.batches import Split
-    from smartcli.engine.model.multitask import MultiTaskModel
     from smartcli.engine.inference.split_outputs import Reader
+    from smartcli.engine.model.multitask import MultiTaskModel
+    from smartcli.engine.training.batches import Split
 
 Say = Callable[[str], None]
 
@@ -46,7 +46,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class TrainingInputs:
     """Everything a training reads, ready to use."""
 
     source: Source
@@ -77,7 +77,7 @@ def read_source(home: Home, settings: Settings, say: Say) -> Source:
     return Source(files.folder, spec, tokenizer, about, None)
 
 
-def read_inputs(home: Home, data_set: DataSet, settings: Settings, say: Say) -> Inputs:
+def read_inputs(home: Home, data_set: DataSet, settings: Settings, say: Say) -> TrainingInputs:
     """Read all that a training needs; every mistake of the user shows here, before anything is written."""
     source = read_source(home, settings, say)
     trained = data_set.tasks.select(settings.tasks)
@@ -91,7 +91,7 @@ def read_inputs(home: Home, data_set: DataSet, settings: Settings, say: Say) -> 
 
         weighting(settings.surgery)
     heads = _head_table(data_set, trained, source)
-    return Inputs(source, *_model_and_rows(data_set, settings, source, trained, heads))
+    return TrainingInputs(source, *_model_and_rows(data_set, settings, source, trained, heads))
 
 
 def _check_splits(data_set: DataSet, trained: TaskTable) -> None:
@@ -141,8 +141,8 @@ def _same_head(one: Task, other: Task) -> bool:
 def _model_and_rows(
     data_set: DataSet, settings: Settings, source: Source, trained: TaskTable, heads: TaskTable
 ) -> tuple[MultiTaskModel, TaskTable, dict[str, Split], dict[str, Split], Reader]:
-    from smartcli.engine.model.build import build_model, load_heads, start_heads
     from smartcli.engine.inference.split_outputs import Reader
+    from smartcli.engine.model.build import build_model, load_heads, start_heads
 
     tokens = open_tokens(data_set, source.tokenizer)
 

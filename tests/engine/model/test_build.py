@@ -12,8 +12,8 @@ from tiny import make_tiny_encoder
 
 from smartcli.engine.model.build import build_model, encoder_bytes, head_bytes, load_heads, start_heads
 from smartcli.errors import SmartCliError, UserError
-from smartcli.families.spec import read_spec
 from smartcli.families.family_table import FAMILIES
+from smartcli.families.spec import read_spec
 from smartcli.tasks import Task, TaskTable
 
 

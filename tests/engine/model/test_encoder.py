@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from smartcli.data.joining import Sequences
 from smartcli.engine.model import encoder as encoder_module
 from smartcli.engine.model.build import build_model
+from smartcli.engine.model.distinct_rows import pick
 from smartcli.engine.model.dropout import FreshDropout
 from smartcli.engine.model.encoder import Encoder, Layer, canonical_tensors
 from smartcli.engine.model.packing import PackedBatch, pack
-from smartcli.engine.model.distinct_rows import pick
 from smartcli.engine.streams import stream
-from smartcli.families.spec import read_spec
 from smartcli.families.family_table import FAMILIES
+from smartcli.families.spec import read_spec
 from smartcli.tasks import TaskTable
 
 TOLERANCE = 1e-5

@@ -24,7 +24,6 @@ from torch.testing import assert_close
 from smartcli.config import PerTask, Settings
 from smartcli.engine.model.dropout import FreshDropout, ReplayDropout
 from smartcli.engine.model.encoder import Layer
-from smartcli.engine.terms.losses import divergence
 from smartcli.engine.streams import Streams, stream
 from smartcli.engine.terms import ascent, ascent_by_derivatives
 from smartcli.engine.terms.ascent_by_derivatives import (
@@ -35,6 +34,7 @@ from smartcli.engine.terms.ascent_by_derivatives import (
     outputs_and_change,
     slope,
 )
+from smartcli.engine.terms.losses import divergence
 
 DOUBLE = torch.float64
 

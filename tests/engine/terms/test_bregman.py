@@ -23,10 +23,10 @@ from torch.testing import assert_close
 
 from smartcli.config import PerTask
 from smartcli.engine.model.dropout import FreshDropout
-from smartcli.engine.terms.losses import divergence
-from smartcli.engine.training.phase_state import PhaseState
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms.bregman import Teacher, momentum
+from smartcli.engine.terms.losses import divergence
+from smartcli.engine.training.phase_state import PhaseState
 
 
 @pytest.mark.parametrize(("step", "beta"), [(1, 0.99), (10, 0.99), (11, 0.999), (100, 0.999)])

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from smartcli.engine.terms.losses import symmetric_kl
 from smartcli.engine.terms import mtdnn
+from smartcli.engine.terms.losses import symmetric_kl
 from smartcli.engine.terms.mtdnn import find_perturbation, inner_divergence, normalise, outer_divergence
 
 DOUBLE = torch.float64

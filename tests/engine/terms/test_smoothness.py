@@ -23,13 +23,13 @@ from torch.testing import assert_close
 
 from smartcli.config import PerTask, Settings
 from smartcli.engine.model.dropout import FreshDropout
-from smartcli.engine.terms.losses import divergence
 from smartcli.engine.model.multitask import MultiTaskModel
-from smartcli.engine.training.objective import Objective
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms import ascent, mtdnn
 from smartcli.engine.terms.ascent import Ball, sentence_norm
 from smartcli.engine.terms.base import TrainingBatch
+from smartcli.engine.terms.losses import divergence
+from smartcli.engine.training.objective import Objective
 
 DOUBLE = torch.float64
 

@@ -23,14 +23,14 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from smartcli.config import PerTask, Settings
-from smartcli.engine.training.batches import Batcher, Prepared
 from smartcli.engine.distributed import ALONE, Processes
-from smartcli.engine.training.division import split_by_tokens, take_part
 from smartcli.engine.model.dropout import FreshDropout
-from smartcli.engine.training.objective import StepLoss
-from smartcli.engine.training.schedule import Step
 from smartcli.engine.streams import Streams, stream
 from smartcli.engine.terms.base import TrainingBatch
+from smartcli.engine.training.batches import Batcher, Prepared
+from smartcli.engine.training.division import split_by_tokens, take_part
+from smartcli.engine.training.objective import StepLoss
+from smartcli.engine.training.schedule import Step
 
 ROWS = {"mood": 1, "same": 5, "near": 3}
 """Rows of each task; in three processes one has none of `mood`."""

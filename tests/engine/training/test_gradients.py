@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from smartcli.config import PerTask
+from smartcli.engine.streams import Streams
 from smartcli.engine.training.gradients import table_rows
 from smartcli.engine.training.phase_state import PhaseState
-from smartcli.engine.streams import Streams
 
 TABLE = "encoder.words.weight"
 

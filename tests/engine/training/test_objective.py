@@ -23,13 +23,13 @@ from torch.testing import assert_close
 
 from smartcli.config import PerTask, Settings
 from smartcli.engine.model.dropout import FreshDropout
-from smartcli.engine.terms.losses import divergence, task_loss
 from smartcli.engine.model.multitask import MultiTaskModel
-from smartcli.engine.training.objective import StepLoss
-from smartcli.engine.training.optimizer import make_optimizer
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms import ascent
 from smartcli.engine.terms.base import TrainingBatch
+from smartcli.engine.terms.losses import divergence, task_loss
+from smartcli.engine.training.objective import StepLoss
+from smartcli.engine.training.optimizer import make_optimizer
 
 KEY = "+".join(NAMES)
 QUIET = {"dropout": 0.0, "attention_dropout": 0.0}

@@ -1,12 +1,17 @@
-"""Which rows a step has, counted over epochs, and learning rates by hand-worked numbers."""
+"""The phases of a run, which rows a step has, counted over epochs, and learning rates by hand-worked numbers."""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from typing import Any
 
 import pytest
+from small_model import TASKS as TABLE
 
+from smartcli.config import PerTask, Settings
 from smartcli.engine.training.schedule import batches_of, learning_rate, steps, total_steps
+from smartcli.engine.training.schedule import plan as plan_phases
 
 SIZES = {"first": 10, "small": 5, "equal": 12, "large": 25}
 BATCH = {"first": 4, "small": 4, "equal": 4, "large": 4}
@@ -106,3 +111,39 @@ def test_a_share_that_is_a_whole_number_of_steps_is_that_number() -> None:
     # .29 · 100 is 28.999… in floating point.
     assert learning_rate(29, 100, peak=1.0, warmup=0.29, decay="linear") == 1.0
     assert learning_rate(28, 100, peak=1.0, warmup=0.29, decay="linear") == pytest.approx(28 / 29)
+
+
+PHASE_SIZES = {"mood": 10, "same": 6, "near": 9}
+
+
+def planned(**changes: Any) -> list[tuple[str, int, int]]:
+    chosen = replace(Settings(batch_size=PerTask(4), epochs=PerTask(2)), **changes)
+    return [(phase.key, phase.epochs, phase.steps) for phase in plan_phases(TABLE, chosen, PHASE_SIZES)]
+
+
+def test_simultaneous_is_one_phase_of_the_first_tasks_passes() -> None:
+    assert planned() == [("mood+same+near", 2, 6)]
+    assert planned(batch_size=PerTask(4, (("mood", 5),))) == [("mood+same+near", 2, 4)]
+
+
+def test_sequential_goes_from_the_second_task_to_the_last_then_the_first() -> None:
+    found = planned(schedule="sequential", epochs=PerTask(1, (("same", 2),)))
+    assert found == [("same", 2, 4), ("near", 1, 3), ("mood", 1, 3)]
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"),
+    [
+        (100, [("same", 2, 4), ("near", 2, 6), ("mood", 2, 6)]),
+        (10, [("same", 2, 4), ("near", 2, 6)]),
+        (5, [("same", 2, 4), ("near", 2, 1)]),
+        (1, [("same", 2, 1)]),
+    ],
+)
+def test_max_steps_counts_over_all_planned(most: int, expected: list[tuple[str, int, int]]) -> None:
+    assert planned(schedule="sequential", max_steps=most) == expected
+
+
+def test_max_steps_keeps_the_full_number_beside() -> None:
+    (phase,) = plan_phases(TABLE, Settings(batch_size=PerTask(4), epochs=PerTask(2), max_steps=5), PHASE_SIZES)
+    assert (phase.steps, phase.full_steps) == (5, 6)

@@ -15,9 +15,9 @@ from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from smartcli.config import PerTask
+from smartcli.engine.streams import Streams
 from smartcli.engine.training.batches import Prepared
 from smartcli.engine.training.phase_state import PhaseState
-from smartcli.engine.streams import Streams
 from smartcli.engine.training.surgery import random_order
 from smartcli.errors import UserError
 

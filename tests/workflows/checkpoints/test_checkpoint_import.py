@@ -13,9 +13,9 @@ from typer.testing import Result
 
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
-from smartcli.registry.registry import Registry
 from smartcli.registry.manifest import MANIFEST, build_manifest, manifest_bytes
 from smartcli.registry.meta import META
+from smartcli.registry.registry import Registry
 from smartcli.strictjson import canonical_json
 from smartcli.workflows.scoring.model_outputs import label_rows
 

@@ -12,9 +12,9 @@ import pytest
 from smartcli.home import Home
 from smartcli.registry.registry import Registry
 from smartcli.tasks import Task
-from smartcli.workflows.scoring.ensembling import ensemble
-from smartcli.workflows.explaining.explanation import Explanation, explain, explain_row
 from smartcli.workflows.explaining.explain_inputs import Row
+from smartcli.workflows.explaining.explanation import Explanation, explain, explain_row
+from smartcli.workflows.scoring.ensembling import ensemble
 from smartcli.workflows.scoring.panel import Panel, load_panel
 from tests.explaining import PLANTED, make_mean_encoder, make_words_data, token_values
 from tests.hand_made import TASKS, make_model
@@ -205,5 +205,5 @@ def test_the_json_has_every_key_of_the_page_of_documentation(shop: Home) -> None
     assert found["words"][0].keys() == {"side", "start", "stop", "word", "effect"}
     assert found["neighbours"][0].keys() == {"id", "texts", "label", "cosine", "same_text"}
     assert found["swap"]["terms"] == [{"old": "dog", "new": "cat", "found": 1}]
-    page = (Path(__file__).parents[2] / "docs" / "explain.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "explain.md").read_text(encoding="utf-8")
     assert [key for key in found if f"`{key}`" not in page] == []

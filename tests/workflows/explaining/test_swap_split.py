@@ -10,8 +10,8 @@ import pytest
 from smartcli.explain.swap_lists import read_swap_list
 from smartcli.home import Home
 from smartcli.registry.registry import Registry
-from smartcli.workflows.scoring.panel import load_panel
 from smartcli.workflows.explaining.swap_split import swap_split
+from smartcli.workflows.scoring.panel import load_panel
 from tests.explaining import make_words_data
 from tests.hand_made import TASKS, make_model
 from tests.tiny import make_tiny_encoder
@@ -101,5 +101,5 @@ def test_a_list_that_exchanges_nothing_moves_nothing(shop: Home, tmp_path: Path)
 
 def test_the_json_has_every_key_of_the_page_of_documentation(shop: Home) -> None:
     found = swap_split(shop, "ckpt1", QQP.name, "facts").to_json()
-    page = (Path(__file__).parents[2] / "docs" / "explain.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "explain.md").read_text(encoding="utf-8")
     assert [key for key in found if f"`{key}`" not in page] == []

@@ -14,8 +14,8 @@ from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.registry.registry import Registry
 from smartcli.strictjson import canonical_json
-from smartcli.workflows.reporting.report_page import report
 from smartcli.workflows.reporting.report_figures import epoch_figure
+from smartcli.workflows.reporting.report_page import report
 from tests.hand_made import make_checkpoint, make_data, make_meta, predict, write_predictions
 
 COUNTS = {"train": 4, "dev": 24, "test": 4}

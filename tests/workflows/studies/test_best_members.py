@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from smartcli.voting import combine, halves
 from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.registry.registry import Registry
+from smartcli.voting import combine, halves
 from smartcli.workflows.studies.best_members import choose, scores_on, select_members
 from tests.hand_made import make_checkpoint, make_data, predict
 

@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.workflows.test_sweep import Silent
 
 from smartcli.errors import SmartCliError, Stopped, UserError
 from smartcli.home import Home
-from smartcli.registry.registry import Registry
 from smartcli.registry.locks import owner_of
+from smartcli.registry.registry import Registry
 from smartcli.registry.run_folders import Runs
 from smartcli.workflows.studies.cell_process import from_line, to_line
 from smartcli.workflows.studies.cells import Base, Cell, Planned, plan
 from smartcli.workflows.studies.jobs import share_threads, work_off
 from tests.hand_made import make_data
 from tests.tiny import make_tiny_encoder
-from tests.workflows.test_sweep import Silent
 
 WEIGHTS = ("model.safetensors", "heads.safetensors", "predictions-dev.csv")
 Hear = Callable[[Planned, Mapping[str, Any]], None]

@@ -19,8 +19,8 @@ from smartcli.engine.training.forecast import Forecast, count_saves, forecast, s
 from smartcli.engine.training.phase_state import PhaseState
 from smartcli.home import Home
 from smartcli.workflows.training.dry_run import dry_run, duration
-from smartcli.workflows.training.signals import stop_on_signals
 from smartcli.workflows.training.first_process import Training
+from smartcli.workflows.training.signals import stop_on_signals
 from tests.tiny import make_tiny_encoder
 
 Smart = Callable[..., Result]

@@ -10,8 +10,8 @@ from training import Shop
 
 from smartcli.errors import Stopped
 from smartcli.home import Home
-from smartcli.workflows.training.signals import stop_on_signals
 from smartcli.workflows.training.first_process import Training
+from smartcli.workflows.training.signals import stop_on_signals
 
 IDLE = "--surgery pcgrad has no effect: gradients conflict between tasks, and "
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from smartcli.config import Settings
 from smartcli.errors import UserError
-from smartcli.workflows.training.setting_sources import config_layer, preset_layer, recipe_layer, recipe_names
+from smartcli.workflows.training.setting_sources import config_source, preset_source, recipe_names, recipe_source
 
 
 def write(tmp_path: Path, content: str | bytes) -> Path:
@@ -42,37 +42,37 @@ BROKEN: list[tuple[str | bytes, str]] = [
 @pytest.mark.parametrize(("content", "message"), BROKEN)
 def test_a_broken_file_is_named_with_its_line(tmp_path: Path, content: str | bytes, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        config_layer(write(tmp_path, content)).put_on(Settings())
+        config_source(write(tmp_path, content)).put_on(Settings())
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no\.toml: cannot be read"):
-        config_layer(tmp_path / "no.toml")
+        config_source(tmp_path / "no.toml")
     with pytest.raises(UserError, match="cannot be read"):
-        config_layer(tmp_path)
+        config_source(tmp_path)
 
 
 def test_dashes_underscores_tables_and_a_bom_are_fine(tmp_path: Path) -> None:
     text = "\ufeffbatch-size = 4\nsmart_dropout = 'off'\ntasks = ['a', 'b']\n[lambda]\nsts = 2\n"
-    settings = config_layer(write(tmp_path, text)).put_on(Settings())
+    settings = config_source(write(tmp_path, text)).put_on(Settings())
     assert (settings.batch_size["a"], settings.smart_dropout, settings.tasks) == (4, "off", ("a", "b"))
     assert (settings.lam["sts"], settings.lam["sst"]) == (2.0, 1.0)
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_is_valid_and_says_what_it_is(name: str) -> None:
-    recipe_layer(name).put_on(Settings())
+    recipe_source(name).put_on(Settings())
     assert tomllib.loads((files("smartcli.recipes") / f"recipe-{name}.toml").read_text("utf-8"))["about"]
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_recipe_leaves_learning_rate_epochs_and_decay_to_the_preset(name: str) -> None:
-    assert not set(recipe_layer(name).values) & {"lr", "epochs", "weight_decay", "warmup", "lr_schedule", "encoder"}
+    assert not set(recipe_source(name).values) & {"lr", "epochs", "weight_decay", "warmup", "lr_schedule", "encoder"}
 
 
 def test_only_a_known_encoder_has_a_preset() -> None:
-    assert preset_layer("minilm") is not None
-    assert preset_layer("bert-base-uncased") is None
+    assert preset_source("minilm") is not None
+    assert preset_source("bert-base-uncased") is None
 
 
 @settings(max_examples=150, deadline=2000)
@@ -81,4 +81,4 @@ def test_any_text_is_settings_or_a_clean_error(tmp_path_factory: pytest.TempPath
     path = tmp_path_factory.getbasetemp() / "any.toml"
     path.write_text(text, encoding="utf-8")
     with suppress(UserError):
-        assert isinstance(config_layer(path).put_on(Settings()), Settings)
+        assert isinstance(config_source(path).put_on(Settings()), Settings)

@@ -1,0 +1,5 @@
+"""A model in the form of other tools.
+
+- export_heads: A task's head as transformers' sequence classifiers want it: square layer, activation, output layer
+- export_onnx: one task's model as an ONNX graph: the encoder over padded batches, for export alone
+"""

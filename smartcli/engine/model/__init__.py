@@ -1,0 +1,17 @@
+"""The model: encoder and heads over packed batches.
+
+- attention: self-attention over a packed batch: only here are sentences padded, group by group of like length
+- build: models from an encoder's files or a checkpoint's, and their bytes for a checkpoint
+- compiled: `--compile`: the layers' feed-forward part through torch.compile, for any number of rows
+- distinct_rows: distinct rows of a tensor picked, with deterministic derivatives both ways, or spread over a larger
+  one
+- dropout: dropout as a function of a generator: fresh masks, the same masks again, or none
+- dual_linear: x·Wᵀ + b, for training and for forward-mode differentiation by x
+- encoder: A small BERT in plain torch over packed batches; other encoder types differ by facts in the spec alone
+- heads: task heads, by kind and pair mode, never by a task's name
+- multitask: the encoder and the heads of all tasks, as one module over packed batches
+- packing: padding-free batches: the tokens of all sentences end to end, and padded views for attention alone
+- part: what a batch is part of: of a step that several processes share, each has some rows and knows where they stand
+- residual: LayerNorm(rows + dropped x), the end of both halves of a layer, and the embeddings, as one autograd
+  function
+"""
