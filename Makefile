@@ -41,7 +41,7 @@ test-faults: $(VENV)/.installed  ## Kill, fill and alter: minutes
 	$(BIN)/python -m pytest -q -m faults
 
 test-scale-out: $(VENV)/.installed  ## Train in two and three processes by every method, and kill one: minutes
-	$(BIN)/python -m pytest -q -m 'slow or faults or not slow' tests/workflows/test_scale_out.py
+	$(BIN)/python -m pytest -q -m 'slow or faults or not slow' tests/workflows/training/test_scale_out.py
 
 test-wheel: $(VENV)/.installed  ## Build the wheel, install it away from here, run the demo (2 GB, a package index)
 	$(BIN)/python -m pytest -q -m slow tests/test_packaging.py

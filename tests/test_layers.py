@@ -14,7 +14,7 @@ ORDER = (
     ("errors",),
     ("home", "counts", "disk", "processes", "ranks", "strictjson", "visible"),
     ("atomic",),
-    ("tasks", "option_table"),
+    ("tasks", "option_table", "log_events"),
     ("config",),
     ("recipes",),
     ("families",),

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load
 from saved_rows import save_rows
 
+from smartcli import log_events
 from smartcli.data.paper import paper
 from smartcli.data.store import DataSet
 from smartcli.errors import Stopped
@@ -103,12 +104,13 @@ class Shop:
         """Train; with `stop` Ctrl-C comes in that step."""
         self.events = []
 
-        def hear(event: Mapping[str, Any]) -> None:
-            self.events.append(dict(event))
+        def hear(heard: log_events.Event) -> None:
+            event = heard.to_json()
+            self.events.append(event)
             if event["event"] == "step" and event["step"] == stop:
                 signal.raise_signal(signal.SIGINT)
             if listener is not None:
-                listener(dict(event))
+                listener(event)
 
         return train(
             self.home,

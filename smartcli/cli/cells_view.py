@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from smartcli.cli.output import print_line
 from smartcli.cli.progress import TrainingView
+from smartcli.log_events import Event
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,10 +57,10 @@ class CellsView:
         if not self.live:
             self._say(f"[{self._place(planned)}] {planned.cell.label}, seed {planned.cell.seed}: {planned.name}")
 
-    def record(self, planned: Planned, record: Mapping[str, Any]) -> None:
-        """Take a record of a running cell's log."""
+    def record(self, planned: Planned, event: Event) -> None:
+        """Take an event of a running cell's log."""
         view = self._running[planned.name]
-        view.record(record)
+        view.record(event)
         if view.status:
             self._state[planned.name] = view.status
 

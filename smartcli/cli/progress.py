@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from smartcli.cli.output import print_line
 from smartcli.counts import counted
+from smartcli.log_events import DevEvent, EndEvent, Event, NoteEvent, ResumeEvent, StartEvent, StepEvent, WarningEvent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +36,7 @@ def number(value: Any) -> str:
 
 
 class TrainingView:
-    """Shows the records of log.jsonl as they are written; use as a context manager and pass `record` on.
+    """Shows a training's events as they come; use as a context manager and pass `record` on.
 
     `prefix` stands before each plain line, where several trainings run at a time; `status` is the last step in words.
     """
@@ -71,9 +72,9 @@ class TrainingView:
         if self._live is not None:
             self._live.stop()
 
-    def record(self, event: Mapping[str, Any]) -> None:
-        """Take one record; unknown events are ignored, so that the log may grow."""
-        handler = getattr(self, f"_on_{event.get('event')}", None)
+    def record(self, event: Event) -> None:
+        """Take one event; those of other versions are ignored."""
+        handler = getattr(self, f"_on_{event.event}", None)
         if handler is not None:
             handler(event)
 
@@ -81,34 +82,34 @@ class TrainingView:
         if not self.quiet:
             print_line(self.console, f"{self.prefix}{line}")
 
-    def _on_start(self, event: Mapping[str, Any]) -> None:
-        self.steps, self.epochs, self._first = event.get("steps"), event.get("epochs"), None
+    def _on_start(self, event: StartEvent) -> None:
+        self.steps, self.epochs, self._first = event.steps, event.epochs, None
         self._printed = float("-inf")
         about = [counted(self.steps, "step") if self.steps else "training", _epochs(self.epochs)]
-        reason = f" ({event['precision_reason']})" if event.get("precision_reason") else ""
-        about += [f"{event['precision']}{reason}"] if event.get("precision") else []
+        machine = event.machine
+        reason = f" ({machine['precision_reason']})" if machine.get("precision_reason") else ""
+        about += [f"{machine['precision']}{reason}"] if machine.get("precision") else []
         self._say(", ".join(part for part in about if part))
         if self._progress is not None:
             if self._bar is not None:
                 self._progress.remove_task(self._bar)
             self._bar = self._progress.add_task("starting", total=self.steps, note="")
 
-    def _on_resume(self, event: Mapping[str, Any]) -> None:
-        self._say(f"going on after step {event.get('step')}")
+    def _on_resume(self, event: ResumeEvent) -> None:
+        self._say(f"going on after step {event.step}")
 
-    def _on_step(self, event: Mapping[str, Any]) -> None:
-        step, seconds, examples = int(event["step"]), float(event["seconds"]), int(event.get("examples", 0))
-        if self._first is None or seconds < self._first[1]:
-            self._first = (step, seconds, examples)
-        self._measure(step, seconds, examples)
+    def _on_step(self, event: StepEvent) -> None:
+        if self._first is None or event.seconds < self._first[1]:
+            self._first = (event.step, event.seconds, event.examples)
+        self._measure(event)
         self.status = ", ".join([self._where(event), *self._speed()])
         if self._progress is not None and self._bar is not None:
-            self._draw(event, step)
+            self._draw(event)
         elif time.monotonic() - self._printed >= PLAIN_SECONDS:
             self._printed = time.monotonic()
             self._say(", ".join([self._where(event), *self._speed()[:1], self._losses(event), *self._speed()[1:]]))
 
-    def _draw(self, event: Mapping[str, Any], step: int) -> None:
+    def _draw(self, event: StepEvent) -> None:
         """Show the bar with speed and time left, and below it a line of losses that may wrap."""
         from rich.console import Group
         from rich.text import Text
@@ -116,60 +117,54 @@ class TrainingView:
         assert self._progress is not None
         assert self._live is not None
         note = ", ".join(self._speed())
-        self._progress.update(self._bar, completed=step, description=self._where(event), note=note)
+        self._progress.update(self._bar, completed=event.step, description=self._where(event), note=note)
         self._live.update(Group(self._progress, Text(self._losses(event), style="dim")))
 
-    def _measure(self, step: int, seconds: float, examples: int) -> None:
+    def _measure(self, event: StepEvent) -> None:
         """Update the rate (examples/s) and the seconds left, from this process's own steps."""
         assert self._first is not None
-        steps, passed = step - self._first[0], seconds - self._first[1]
+        steps, passed = event.step - self._first[0], event.seconds - self._first[1]
         if steps > 0 and passed > 0:
-            self._rate = (examples - self._first[2]) / passed
-            self._left = (self.steps - step) * passed / steps if self.steps else None
+            self._rate = (event.examples - self._first[2]) / passed
+            self._left = (self.steps - event.step) * passed / steps if self.steps else None
 
-    def _where(self, event: Mapping[str, Any]) -> str:
+    def _where(self, event: StepEvent) -> str:
         total = f"/{self.steps}" if self.steps else ""
         epochs = f"/{self.epochs}" if isinstance(self.epochs, int) else ""
-        return f"{_phase(event)}epoch {event.get('epoch')}{epochs}, step {event['step']}{total}"
+        return f"{_phase(event)}epoch {event.epoch}{epochs}, step {event.step}{total}"
 
     def _speed(self) -> list[str]:
         rate = [f"{self._rate:.0f} examples/s"] if self._rate else []
         return rate + ([f"{clock(self._left)} left"] if self._left is not None else [])
 
-    def _losses(self, event: Mapping[str, Any]) -> str:
-        smooth: Mapping[str, Any] = event.get("r_s") or {}
+    def _losses(self, event: StepEvent) -> str:
+        smooth = event.numbers.get("r_s", {})
         parts = []
-        for task, loss in (event.get("loss") or {}).items():
+        for task, loss in event.numbers.get("loss", {}).items():
             penalty = f" (R_s {number(smooth[task])})" if smooth.get(task) is not None else ""
             parts.append(f"{task} {number(loss)}{penalty}")
         return ", ".join(parts)
 
-    def _on_dev(self, event: Mapping[str, Any]) -> None:
-        scores = [
-            f"{task} {_score(value)}" for task, value in event.items() if task not in _NO_TASK and _is_score(value)
-        ]
-        overall = f", overall {_score(event['overall'])}" if event.get("overall") is not None else ""
-        best = " (best so far)" if event.get("best") is True else ""
-        self._say(f"{_phase(event)}dev after epoch {event.get('epoch')}: {', '.join(scores)}{overall}{best}")
+    def _on_dev(self, event: DevEvent) -> None:
+        scores = [f"{task} {_score(value)}" for task, value in event.scores.items() if _is_score(value)]
+        overall = f", overall {_score(event.overall)}" if event.overall is not None else ""
+        self._say(f"{_phase(event)}dev after epoch {event.epoch}: {', '.join(scores)}{overall}")
 
-    def _on_note(self, event: Mapping[str, Any]) -> None:
-        self._say(str(event.get("message")))
+    def _on_note(self, event: NoteEvent) -> None:
+        self._say(event.message)
 
-    def _on_warning(self, event: Mapping[str, Any]) -> None:
-        print_line(self.console, f"{self.prefix}warning: {event.get('message')}", style="yellow")
+    def _on_warning(self, event: WarningEvent) -> None:
+        print_line(self.console, f"{self.prefix}warning: {event.message}", style="yellow")
 
-    def _on_end(self, event: Mapping[str, Any]) -> None:
+    def _on_end(self, event: EndEvent) -> None:
         rate = f", {self._rate:.0f} examples/s" if self._rate else ""
-        if event.get("seconds") is not None:
-            self._say(f"trained in {clock(float(event['seconds']))}{rate}")
+        if event.seconds is not None:
+            self._say(f"trained in {clock(event.seconds)}{rate}")
 
 
-_NO_TASK = frozenset({"event", "epoch", "step", "seconds", "overall", "best", "train", "phase", "conflicts"})
-
-
-def _phase(event: Mapping[str, Any]) -> str:
+def _phase(event: StepEvent | DevEvent) -> str:
     """Return the name of the phase of a sequential run, which trains one task after the other."""
-    return f"{event['phase']}: " if event.get("phase") else ""
+    return f"{event.phase}: " if event.phase else ""
 
 
 def _epochs(epochs: Any) -> str:

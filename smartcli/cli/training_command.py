@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from smartcli import ranks
 from smartcli.cli.options import TrainingOptions
 from smartcli.cli.state import CliState, state_of
+from smartcli.log_events import Event, NoteEvent, WarningEvent
 from smartcli.registry.meta import CheckpointMeta
 
 if TYPE_CHECKING:
@@ -67,10 +68,10 @@ def _run_training(state: CliState, command: Command, options: TrainingOptions, p
     print_result(state, outcome.name, outcome.meta)
 
 
-def _say_events(state: CliState) -> Callable[[Mapping[str, Any]], None]:
-    def hear(event: Mapping[str, Any]) -> None:
-        if event["event"] in ("note", "warning"):
-            (state.warn if event["event"] == "warning" else state.say)(event["message"])
+def _say_events(state: CliState) -> Callable[[Event], None]:
+    def hear(event: Event) -> None:
+        if isinstance(event, NoteEvent):
+            (state.warn if isinstance(event, WarningEvent) else state.say)(event.message)
 
     return hear
 

@@ -13,8 +13,6 @@ import os
 import resource
 import sys
 
-import torch
-
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 KEEP_ALL = 2**31 - 1
 TOP_PAD = 64 * 2**20
@@ -58,6 +56,9 @@ def peak_memory() -> int:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether `error` says that memory ran out."""
+    # Not at the top: a command that sets the allocator need not load torch.
+    import torch
+
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from smartcli.errors import SmartCliError
-
-Record = Mapping[str, Any]
+from smartcli.log_events import DevEvent, Event, StepEvent
 
 
 @dataclass(frozen=True)
@@ -39,45 +36,30 @@ class DevCurve:
     train: tuple[float, ...] | None = None
 
 
-def read_log(raw: bytes, where: str) -> list[dict[str, Any]]:
-    """Return the records of a log, one JSON object a line; a SmartCliError names `where` and the line."""
-    records = []
-    for number, line in enumerate(raw.splitlines(), 1):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
-        if not isinstance(record, dict):
-            raise SmartCliError(f"{where}:{number}: expected one JSON object, found {line[:60]!r}")
-        records.append(record)
-    return records
-
-
-def step_points(records: Iterable[Record], key: str) -> dict[str, Points]:
+def step_points(events: Iterable[Event], key: str) -> dict[str, Points]:
     """Return a task's values of `key` ("loss", "r_s") by step; values that are not finite are left out."""
     found: dict[str, list[tuple[float, float]]] = {}
-    for record in records:
-        values = record.get(key)
-        if record.get("event") != "step" or not isinstance(values, Mapping):
+    for event in events:
+        if not isinstance(event, StepEvent):
             continue
-        for task, value in values.items():
-            if _finite(value):
-                found.setdefault(task, []).append((float(record["step"]), float(value)))
+        for task, value in event.numbers.get(key, {}).items():
+            if value is not None and _finite(value):
+                found.setdefault(task, []).append((float(event.step), float(value)))
     return {task: _points(pairs) for task, pairs in found.items()}
 
 
-def dev_curves(records: Sequence[Record], tasks: Sequence[str]) -> dict[str, DevCurve]:
+def dev_curves(events: Sequence[Event], tasks: Sequence[str]) -> dict[str, DevCurve]:
     """Return each task's score by epoch; epochs without a score of that task are left out.
 
     A sequential run counts each phase's epochs from 1: they are numbered on, over all its phases.
     """
     curves = {}
-    dev = [record for record in records if record.get("event") == "dev"]
+    dev = [event for event in events if isinstance(event, DevEvent)]
     for task in tasks:
         rows = [
-            (epoch, score, score_of(_mapping(record.get("train")).get(task)))
-            for epoch, record in enumerate(dev, 1)
-            if (score := score_of(record.get(task))) is not None
+            (epoch, score, score_of(_mapping(event.train).get(task)))
+            for epoch, event in enumerate(dev, 1)
+            if (score := score_of(event.scores.get(task))) is not None
         ]
         if rows:
             train = tuple(row[2] for row in rows if row[2] is not None)
@@ -86,19 +68,19 @@ def dev_curves(records: Sequence[Record], tasks: Sequence[str]) -> dict[str, Dev
     return curves
 
 
-def conflict_points(records: Iterable[Record]) -> tuple[dict[str, Points], dict[str, Points]]:
+def conflict_points(events: Iterable[Event]) -> tuple[dict[str, Points], dict[str, Points]]:
     """Return, for each pair of tasks ("a, b"), the cosine by step and each epoch's share of conflicts."""
     cosines: dict[str, list[tuple[float, float]]] = {}
     shares: dict[str, list[tuple[float, float]]] = {}
-    for record in records:
-        if record.get("event") == "step":
-            for pair, value in _mapping(record.get("cosine")).items():
+    for event in events:
+        if isinstance(event, StepEvent):
+            for pair, value in _mapping(event.cosine).items():
                 if _finite(value):
-                    cosines.setdefault(", ".join(pair.split(",")), []).append((float(record["step"]), float(value)))
-        if record.get("event") == "dev":
-            for pair, entry in _mapping(record.get("conflicts")).items():
+                    cosines.setdefault(", ".join(pair.split(",")), []).append((float(event.step), float(value)))
+        if isinstance(event, DevEvent):
+            for pair, entry in _mapping(event.conflicts).items():
                 if _finite(entry.get("share")):
-                    shares.setdefault(", ".join(pair.split(",")), []).append((float(record["step"]), entry["share"]))
+                    shares.setdefault(", ".join(pair.split(",")), []).append((float(event.step), entry["share"]))
     return {k: _points(v) for k, v in cosines.items()}, {k: _points(v) for k, v in shares.items()}
 
 

@@ -13,6 +13,7 @@ from typer.testing import Result
 
 from smartcli.cli.cells_view import CellsView
 from smartcli.home import Home
+from smartcli.log_events import parse
 from smartcli.registry.meta import CheckpointMeta, DataRecord, Lineage
 from smartcli.workflows.studies.cells import Cell, Finished, Planned
 from tests.hand_made import make_checkpoint, make_data
@@ -103,8 +104,8 @@ def test_the_live_table_shows_waiting_running_and_finished_cells() -> None:
     meta = CheckpointMeta(name="c", kind="pretrain", settings={}, data=DataRecord(), lineage=Lineage(), metrics=metrics)
     view.end(Finished(plan[0], meta, reused=True))
     view.begin(plan[1])
-    view.record(plan[1], {"event": "start", "steps": 40})
-    view.record(plan[1], {"event": "step", "step": 7, "epoch": 2, "seconds": 1.0})
+    view.record(plan[1], parse({"event": "start", "steps": 40}))
+    view.record(plan[1], parse({"event": "step", "step": 7, "epoch": 2, "seconds": 1.0}))
     lines = [line.split() for line in screen(view).splitlines() if "λ" in line]
     assert lines[0] == ["λ", "0", "0", "reused", ".500", "–"]
     assert lines[1] == ["λ", "1", "0", "epoch", "2,", "step", "7/40"]
@@ -116,7 +117,7 @@ def test_the_live_table_shows_every_running_cell_and_why_one_did_not_finish() ->
     view = CellsView(Console(file=io.StringIO(), force_terminal=True, width=100, height=30), plan, several=True)
     for one in plan[:2]:
         view.begin(one)
-        view.record(one, {"event": "step", "step": 3, "epoch": 1, "seconds": 1.0})
+        view.record(one, parse({"event": "step", "step": 3, "epoch": 1, "seconds": 1.0}))
     view.fail(plan[1], "killed by SIGKILL")
     text = screen(view)
     assert text.count("epoch 1, step 3") == 1
@@ -128,8 +129,8 @@ def test_plain_lines_of_several_cells_begin_with_their_place() -> None:
     view = CellsView(Console(file=out, width=200), plan, several=True)
     for one in plan:
         view.begin(one)
-        view.record(one, {"event": "start", "steps": 40, "precision": "fp32"})
-        view.record(one, {"event": "warning", "message": f"about {one.name}"})
+        view.record(one, parse({"event": "start", "steps": 40, "precision": "fp32"}))
+        view.record(one, parse({"event": "warning", "message": f"about {one.name}"}))
     lines = out.getvalue().splitlines()
     assert "[1/2] 40 steps, fp32" in lines
     assert "[2/2] warning: about sweep-c1" in lines

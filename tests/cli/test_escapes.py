@@ -19,6 +19,7 @@ from smartcli.cli.predict import print_content
 from smartcli.cli.state import CliState
 from smartcli.cli.training_command import print_rows
 from smartcli.home import Home
+from smartcli.log_events import WarningEvent
 from smartcli.registry.meta import CheckpointMeta
 from smartcli.registry.registry import Registry
 from smartcli.report.compare import Line
@@ -63,7 +64,7 @@ def test_the_live_table_of_a_sweep_shows_text(home: Home) -> None:
     planned = Planned(Cell("c", NASTY, {}, 0), "c-s0", "finetune", {})
     view = CellsView(one, [planned])
     view.begin(planned)
-    view.record(planned, {"event": "warning", "message": NASTY})
+    view.record(planned, WarningEvent(NASTY))
     one.print(view.table())
     assert out.getvalue().count(SHOWN) == 3
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from smartcli.cli import progress
 from smartcli.cli.progress import TrainingView, clock
+from smartcli.log_events import parse
 
 START = {"event": "start", "steps": 100, "epochs": 2, "precision": "fp32"}
 
@@ -45,7 +46,7 @@ def lines(*events: dict[str, Any], quiet: bool = False) -> list[str]:
     out = io.StringIO()
     with TrainingView(Console(file=out, width=200), quiet=quiet) as view:
         for event in events:
-            view.record(event)
+            view.record(parse(event))
     return out.getvalue().splitlines()
 
 
@@ -91,7 +92,7 @@ def test_on_a_terminal_the_bar_is_drawn_and_dev_lines_stay() -> None:
     out = io.StringIO()
     with TrainingView(Console(file=out, width=100, force_terminal=True, color_system=None)) as view:
         for event in (START, step(50, 10.0), step(60, 11.0), DEV):
-            view.record(event)
+            view.record(parse(event))
         assert view.live
     text = out.getvalue()
     assert "step 60/100" in text

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from smartcli.errors import SmartCliError
+from smartcli.log_events import parse, read_log
 from smartcli.report.curves import EpochCurve, conflict_curve, epoch_curves, learning_curves, mean_curve
-from smartcli.report.history import DevCurve, conflict_points, dev_curves, read_log, step_points
+from smartcli.report.history import DevCurve, conflict_points, dev_curves, step_points
 
-LOG = [
+LINES: list[dict[str, Any]] = [
     {"event": "start", "steps": 20},
     {"event": "step", "step": 10, "loss": {"mood": 1.5, "near": 0.8}, "r_s": {"mood": 2e-6, "near": 1e-6}},
     {"event": "step", "step": 20, "loss": {"mood": 1.0, "near": float("nan")}, "r_s": {"mood": 3e-6, "near": 1e-6}},
@@ -29,6 +31,7 @@ LOG = [
         "train": {"mood": 0.9},
     },
 ]
+LOG = [parse(line) for line in LINES]
 
 
 def test_each_line_of_fig_3_holds_its_setting_and_points():
@@ -98,7 +101,7 @@ def test_the_conflict_curve_holds_cosines_by_step_and_shares_by_epoch():
         {"event": "step", "step": 30},
         {"event": "dev", "step": 30, "epoch": 1, "conflicts": {"a,b": {"share": 0.5, "cosine": -0.05, "steps": 30}}},
     ]
-    figure = conflict_curve(*conflict_points(log))
+    figure = conflict_curve(*conflict_points([parse(value) for value in log]))
     upper, lower = figure.axes
     assert list(upper.lines[0].get_xdata()) == [10.0, 20.0]
     assert list(upper.lines[0].get_ydata()) == [-0.2, 0.1]
@@ -110,7 +113,7 @@ def test_the_conflict_curve_holds_cosines_by_step_and_shares_by_epoch():
 
 def test_epochs_of_a_sequential_run_are_numbered_on():
     log = [{"event": "dev", "epoch": epoch, "phase": phase, "a": 0.1} for phase in ("b", "a") for epoch in (1, 2)]
-    assert dev_curves(log, ["a"])["a"].epochs == (1, 2, 3, 4)
+    assert dev_curves([parse(value) for value in log], ["a"])["a"].epochs == (1, 2, 3, 4)
 
 
 def test_seeds_are_drawn_as_their_mean_and_standard_deviation():
@@ -124,12 +127,12 @@ def test_seeds_are_drawn_as_their_mean_and_standard_deviation():
 
 def test_a_long_curve_is_drawn_as_a_running_mean():
     log = [{"event": "step", "step": i, "loss": {"a": float(i % 2)}} for i in range(60)]
-    smooth = step_points(log, "loss")["a"].smooth()
+    smooth = step_points([parse(value) for value in log], "loss")["a"].smooth()
     assert smooth[:3] == [0.0, 0.5, 0.5]
 
 
 def test_a_log_is_read_line_by_line_and_a_broken_line_is_named():
-    lines = b"\n".join(json.dumps(record).encode() for record in LOG[:2])
+    lines = b"\n".join(json.dumps(line).encode() for line in LINES[:2])
     assert read_log(lines, "log.jsonl") == LOG[:2]
     with pytest.raises(SmartCliError, match=r"log\.jsonl:2: expected one JSON object"):
         read_log(b'{"event": "start"}\n[1]\n', "log.jsonl")

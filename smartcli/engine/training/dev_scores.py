@@ -37,13 +37,13 @@ class DevScores:
     outputs: dict[str, Outputs]
     chosen_by: float | None
 
-    def record(self, table: TaskTable) -> dict[str, Any]:
-        """Return a key a task, `overall` (null when a task of the table has no score) and `train`."""
-        out: dict[str, Any] = {task.name: None for task in table}
-        out |= {task: score.to_json() for task, score in self.scores.items()}
-        out["overall"] = overall([self.scores.get(task.name) for task in table])
-        out["train"] = {task: score.to_json() for task, score in self.train.items()}
-        return out
+    def by_task(self, table: TaskTable) -> dict[str, Any]:
+        """Return each task's score as JSON, None for a task of the table that has none."""
+        return {task.name: None for task in table} | {task: score.to_json() for task, score in self.scores.items()}
+
+    def overall(self, table: TaskTable) -> float | None:
+        """Return the overall score over the table's tasks, None where one of them has no score."""
+        return overall([self.scores.get(task.name) for task in table])
 
 
 def score_dev(

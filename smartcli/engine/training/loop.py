@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,9 +25,10 @@ from smartcli.engine.training.dev_scores import DevScores, ScoreTask, score_dev
 from smartcli.engine.training.phase_state import PhaseState, load_model
 from smartcli.engine.training.schedule import Phase, plan, steps
 from smartcli.engine.training.snapshot import Position, Snapshot
-from smartcli.engine.training.step_record import step_record
+from smartcli.engine.training.step_record import step_event
 from smartcli.engine.training.update import Outcome
 from smartcli.errors import SmartCliError
+from smartcli.log_events import DevEvent, Event, WarningEvent
 from smartcli.tasks import TaskTable
 
 LOG_EVERY = 10
@@ -46,8 +46,8 @@ class Callbacks:
     `stop` is asked after each step and says whether to end now; of several processes before it, and one suffices.
     """
 
-    record: Callable[[dict[str, Any]], None]
-    tick: Callable[[dict[str, Any]], None]
+    record: Callable[[Event], None]
+    tick: Callable[[Event], None]
     save: Callable[[Snapshot], None]
     stop: Callable[[], bool]
 
@@ -195,8 +195,8 @@ class Trainer:
         for pair, cosine in outcome.cosines.items():
             entry = at.conflicts.setdefault(pair, [0, 0.0, 0])
             at.conflicts[pair] = [entry[0] + (cosine < 0), entry[1] + cosine, entry[2] + 1]
-        record = step_record(prepared, outcome, phase.key if len(self.phases) > 1 else None, at, self._seconds())
-        (self.callbacks.record if logged else self.callbacks.tick)(record)
+        event = step_event(prepared, outcome, phase.key if len(self.phases) > 1 else None, at, self._seconds())
+        (self.callbacks.record if logged else self.callbacks.tick)(event)
 
     def _bad_step(self, prepared: Prepared, outcome: Outcome, state: PhaseState, before: dict[str, Tensor]) -> None:
         at, ids = self.position, []
@@ -206,7 +206,7 @@ class Trainer:
         what = f"step {at.total + 1}: the {outcome.bad} of {', '.join(outcome.bad_tasks)} is not finite"
         if at.bad_steps < self.job.settings.skip_bad_steps:
             at.bad_steps += 1
-            self.callbacks.tick({"event": "warning", "message": f"{what}; skipped ({at.bad_steps} so far)"})
+            self.callbacks.tick(WarningEvent(f"{what}; skipped ({at.bad_steps} so far)"))
             return
         skipped = f" after {counted(at.bad_steps, 'skipped step')}" if at.bad_steps else ""
         rows_and_advice = (
@@ -226,17 +226,22 @@ class Trainer:
         at = self.position
         self.job.processes.check_same(list(state.model_tensors().values()))
         scores = self._score(phase.tasks)
-        record: dict[str, Any] = {"event": "dev", "epoch": epoch, "step": at.total}
-        if len(self.phases) > 1:
-            record["phase"] = phase.key
-        record |= {"seconds": self._seconds(), **scores.record(self.job.table)}
-        if at.conflicts:
-            record["conflicts"] = {
-                pair: {"share": entry[0] / entry[2], "cosine": entry[1] / entry[2], "steps": int(entry[2])}
-                for pair, entry in at.conflicts.items()
-            }
-            at.conflicts = {}
-        self.callbacks.record(record)
+        conflicts = {
+            pair: {"share": entry[0] / entry[2], "cosine": entry[1] / entry[2], "steps": int(entry[2])}
+            for pair, entry in at.conflicts.items()
+        }
+        at.conflicts = {}
+        event = DevEvent(
+            epoch=epoch,
+            step=at.total,
+            phase=phase.key if len(self.phases) > 1 else None,
+            seconds=self._seconds(),
+            scores=scores.by_task(self.job.table),
+            overall=scores.overall(self.job.table),
+            train={task: score.to_json() for task, score in scores.train.items()},
+            conflicts=conflicts,
+        )
+        self.callbacks.record(event)
         value, best = scores.chosen_by, at.best_value
         better = at.best_epoch is None or (value is not None and (best is None or value > best))
         if self.job.settings.keep == "last" or better or (value is None and best is None):

@@ -8,11 +8,12 @@ from typing import Any
 
 from smartcli.errors import SmartCliError
 from smartcli.home import Home
+from smartcli.log_events import DevEvent, read_log
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.meta import CheckpointMeta, Reference
 from smartcli.registry.registry import Registry
 from smartcli.registry.run_folders import Run, Runs
-from smartcli.report.history import dev_curves, read_log, score_of
+from smartcli.report.history import dev_curves, score_of
 
 LOG = "log.jsonl"
 
@@ -158,9 +159,10 @@ def _tasks(meta: CheckpointMeta) -> list[str]:
 def _curve(checkpoint: Checkpoint) -> dict[str, list[float]]:
     if not checkpoint.has(LOG):
         return {}
-    records = read_log(checkpoint.read(LOG), f"{checkpoint.name}/{LOG}")
-    curves = dev_curves(records, [*_tasks(checkpoint.meta), "overall"])
-    return {name: list(curve.values) for name, curve in curves.items()}
+    events = read_log(checkpoint.read(LOG), f"{checkpoint.name}/{LOG}")
+    curves = {name: list(curve.values) for name, curve in dev_curves(events, _tasks(checkpoint.meta)).items()}
+    overall = [event.overall for event in events if isinstance(event, DevEvent) and event.overall is not None]
+    return curves | ({"overall": overall} if overall else {})
 
 
 def _state_of(registry: Registry, named: Reference) -> str:

@@ -7,13 +7,14 @@ from typing import Any
 
 from smartcli.counts import counted
 from smartcli.data.predictions import Predictions, TaskPredictions
+from smartcli.log_events import Event, read_log
 from smartcli.option_table import RUN_ONLY
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.report.calibration import Calibration, calibrate, reliability_figure
 from smartcli.report.confusion import confusion_counts, confusion_figure
 from smartcli.report.curves import EpochCurve, conflict_curve, epoch_curves, learning_curves, mean_curve
 from smartcli.report.frames import lambda_text
-from smartcli.report.history import DevCurve, conflict_points, dev_curves, read_log, step_points
+from smartcli.report.history import DevCurve, conflict_points, dev_curves, step_points
 from smartcli.report.scatter import scatter_figure, worst_residual
 from smartcli.report.style import Drawn, render, short
 from smartcli.report.worst_errors import Texts
@@ -23,7 +24,7 @@ from smartcli.workflows.scoring.evaluation import lambda_of
 LOG = "log.jsonl"
 
 
-def log_of(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+def log_of(checkpoint: Checkpoint) -> list[Event]:
     """Return a checkpoint's log; empty for an ensemble, which has none."""
     return read_log(checkpoint.read(LOG), f"{checkpoint.name}/{LOG}") if checkpoint.has(LOG) else []
 

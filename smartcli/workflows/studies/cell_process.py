@@ -48,14 +48,14 @@ def main() -> int:
     # A library that prints must not break the events.
     os.dup2(2, 1)
 
-    def say(event: Mapping[str, Any]) -> None:
-        events.write(json.dumps(event) + "\n")
+    def say(value: Mapping[str, Any]) -> None:
+        events.write(json.dumps(value) + "\n")
         events.flush()
 
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     code, message = 0, ""
     try:
-        train_cell(*from_line(told), say)
+        train_cell(*from_line(told), lambda event: say(event.to_json()))
     except Stopped as stopped:
         code, message = stopped.exit_code, "stopped, and saved"
     except SmartCliError as error:

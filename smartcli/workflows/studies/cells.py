@@ -14,6 +14,7 @@ from smartcli.atomic import canonical_json
 from smartcli.config import Settings
 from smartcli.errors import Stopped, UserError
 from smartcli.home import Home
+from smartcli.log_events import Event
 from smartcli.option_table import OPTION_OF, RUN_ONLY
 from smartcli.registry.meta import CheckpointMeta
 
@@ -73,7 +74,7 @@ class Watcher(Protocol):
 
     def begin(self, planned: Planned) -> None: ...
 
-    def record(self, planned: Planned, record: Mapping[str, Any]) -> None: ...
+    def record(self, planned: Planned, event: Event) -> None: ...
 
     def end(self, finished: Finished) -> None: ...
 
@@ -158,9 +159,7 @@ def run(base: Base, plan: Iterable[Planned], argv: list[str], watcher: Watcher) 
     return finished
 
 
-def train_cell(
-    base: Base, one: Planned, argv: list[str], listener: Callable[[Mapping[str, Any]], None]
-) -> CheckpointMeta:
+def train_cell(base: Base, one: Planned, argv: list[str], listener: Callable[[Event], None]) -> CheckpointMeta:
     """Train a cell, or go on with it, and return its checkpoint's smart.json; Stopped where a signal ended it."""
     from smartcli.workflows.training.train import train
 

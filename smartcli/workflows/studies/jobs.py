@@ -17,6 +17,7 @@ from typing import Any
 
 from smartcli.counts import counted
 from smartcli.errors import SmartCliError, Stopped, UserError
+from smartcli.log_events import parse
 from smartcli.registry.registry import Registry
 from smartcli.workflows.studies import cells
 from smartcli.workflows.studies.cell_process import ENDED, to_line
@@ -184,7 +185,7 @@ class _Pool:
         except queue.Empty:
             return
         if event is not None:
-            self.watcher.record(job.planned, event)
+            self.watcher.record(job.planned, parse(event))
             return
         del self.running[job.planned.name]
         if (why := job.failure) is not None:

@@ -136,9 +136,10 @@ def _test_line(home: Home, name: str, scores: Sequence[str], data_set: DataSet) 
 
 def figure3_curves(home: Home, work: Reproduction) -> tuple[str, list[EpochCurve]]:
     """Return the figure's score by name, and that score by epoch, a curve a row, seeds taken together."""
+    from smartcli.log_events import read_log
     from smartcli.registry.registry import Registry
     from smartcli.report.curves import mean_curve
-    from smartcli.report.history import dev_curves, read_log
+    from smartcli.report.history import dev_curves
 
     assert work.recipe.curve is not None
     registry, curves = Registry(home), []

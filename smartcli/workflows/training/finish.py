@@ -65,7 +65,7 @@ def describe(
     machine: Mapping[str, Any],
 ) -> CheckpointMeta:
     """Return the content of smart.json."""
-    scores = result.scores.record(data_set.tasks)
+    scores = result.scores.by_task(data_set.tasks)
     init = inputs.source.checkpoint
     return CheckpointMeta(
         name=name,
@@ -78,7 +78,8 @@ def describe(
         encoder=inputs.source.about,
         data=DataRecord(name=data_set.name, source=data_set.source, fingerprint=data_set.fingerprint),
         lineage=Lineage(init=None if init is None else init.reference()),
-        metrics={key: scores[key] for key in (*data_set.tasks.names, "overall")},
+        metrics={name: scores[name] for name in data_set.tasks.names}
+        | {"overall": result.scores.overall(data_set.tasks)},
         best_epoch=result.best_epoch,
         steps=result.position.total,
         truncated=result.position.truncated,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from smartcli.config import Settings
 from smartcli.data.store import DataSet
 from smartcli.errors import SmartCliError, Stopped
 from smartcli.home import Home
+from smartcli.log_events import Event, NoteEvent, ResumeEvent, WarningEvent
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.meta import CheckpointMeta, DataRecord
 from smartcli.registry.registry import Registry
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from smartcli.engine.training.loop import Job, Result
     from smartcli.engine.training.snapshot import Snapshot
 
-Listener = Callable[[Mapping[str, Any]], None]
+Listener = Callable[[Event], None]
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Training:
 
     def warn(self, message: str) -> None:
         """Tell the listener what is not wrong but worth knowing."""
-        self.listener({"event": "warning", "message": message})
+        self.listener(WarningEvent(message))
 
     def prepare(self, run: Run | None = None) -> None:
         """Read data, encoder and device; every mistake of the user shows before anything is written.
@@ -95,7 +96,7 @@ class Training:
         settings = self.resolved.settings
         choose_device(settings.device)
         first_ones = facts_of_first(self.processes)
-        say = lambda text: self.listener({"event": "note", "message": text})  # noqa: E731
+        say = lambda text: self.listener(NoteEvent(text))  # noqa: E731
         self.inputs = read_inputs(self.home, self.data_set, settings, say)
         started = run.header.machine if run is not None else {}
         if run is not None:
@@ -119,7 +120,7 @@ class Training:
         if settings.compile:
             from smartcli.engine.model.compiled import compile_layers
 
-            self.listener({"event": "note", "message": "compiling the layers (a minute or more the first time)"})
+            self.listener(NoteEvent("compiling the layers (a minute or more the first time)"))
             compile_layers(self.inputs.model.encoder, bf16=self.choice.bf16)
         self.job = Job(
             model=self.inputs.model,
@@ -175,7 +176,7 @@ class Training:
         start = start_event(run.name, self.job, self.header())
         with RunLog(run.log_path, snapshot.position.log_bytes if snapshot is not None else 0) as log:
 
-            def record(event: Mapping[str, Any]) -> None:
+            def record(event: Event) -> None:
                 log.write(event)
                 self.listener(event)
 
@@ -187,7 +188,7 @@ class Training:
                 record(start)
             else:
                 self.listener(start)
-                record({"event": "resume", "step": snapshot.position.total, **self.machine()})
+                record(ResumeEvent(step=snapshot.position.total, machine=self.machine()))
             with self.ending(run):
                 result = train(self.job, Callbacks(record, self.listener, save, self.stop), snapshot)
             for warning in result.warnings:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from smartcli.atomic import explain_os_errors
 from smartcli.errors import SmartCliError
+from smartcli.log_events import EndEvent, Event, StartEvent
 from smartcli.registry.run_folders import RunHeader
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RunLog:
-    """Appends records to `path`; `synced` returns its length once it is on disk."""
+    """Appends events to `path`; `synced` returns its length once it is on disk."""
 
     def __init__(self, path: Path, keep_bytes: int) -> None:
         self.path = path
@@ -42,9 +42,9 @@ class RunLog:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._file.close()
 
-    def write(self, record: Mapping[str, Any]) -> None:
-        """Append one record."""
-        line = memoryview(json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+    def write(self, event: Event) -> None:
+        """Append one event."""
+        line = memoryview(json.dumps(event.to_json(), ensure_ascii=False, allow_nan=False).encode() + b"\n")
         with explain_os_errors(self.path, "write", needed=len(line)):
             while line:
                 line = line[self._file.write(line) :]
@@ -56,34 +56,32 @@ class RunLog:
         return self._file.tell()
 
 
-def start_event(name: str, job: Job, header: RunHeader) -> dict[str, Any]:
-    """Return the first record of a training, from what its run stores about itself."""
+def start_event(name: str, job: Job, header: RunHeader) -> StartEvent:
+    """Return the first event of a training, from what its run stores about itself."""
     phases = job.phases()
     epochs = {phase.key: phase.epochs for phase in phases}
-    return {
-        "event": "start",
-        "command": header.command,
-        "name": name,
-        "steps": sum(phase.steps for phase in phases),
-        "epochs": phases[0].epochs if len(phases) == 1 else epochs,
-        "settings": header.settings,
-        "data": header.data.to_json(),
-        "encoder": header.encoder.to_json(),
-        **header.machine,
-    }
+    return StartEvent(
+        command=header.command,
+        name=name,
+        steps=sum(phase.steps for phase in phases),
+        epochs=phases[0].epochs if len(phases) == 1 else epochs,
+        settings=header.settings,
+        data=header.data.to_json(),
+        encoder=header.encoder.to_json(),
+        machine=header.machine,
+    )
 
 
-def end_event(result: Result) -> dict[str, Any]:
-    """Return the last record of a finished training."""
+def end_event(result: Result) -> EndEvent:
+    """Return the last event of a finished training."""
     at = result.position
-    return {
-        "event": "end",
-        "step": at.total,
-        "seconds": at.seconds,
-        "examples": at.examples,
-        "tokens": at.tokens,
-        "truncated": at.truncated,
-        "bad_steps": at.bad_steps,
-        "best_epoch": result.best_epoch,
-        "peak_memory": result.peak_memory,
-    }
+    return EndEvent(
+        step=at.total,
+        seconds=at.seconds,
+        examples=at.examples,
+        tokens=at.tokens,
+        truncated=at.truncated,
+        bad_steps=at.bad_steps,
+        best_epoch=result.best_epoch,
+        peak_memory=result.peak_memory,
+    )

@@ -50,7 +50,12 @@ class Heard:
         dev = {name: type(split)([side_of(s) for s in split.sides], split.labels[:DEV], split.row_id)
                for name, split in splits.items()}  # fmt: skip
         job = Job(model, tasks, tasks, chosen, splits, dev, Reader(_template("bert"), 64), False, CPU, self.score)
-        callbacks = Callbacks(self.records.append, self.ticks.append, self.save, lambda: self.stop)
+        callbacks = Callbacks(
+            lambda event: self.records.append(event.to_json()),
+            lambda event: self.ticks.append(event.to_json()),
+            self.save,
+            lambda: self.stop,
+        )
         result = train(job, callbacks)
         return result, {name: p.detach().clone() for name, p in model.named_parameters()}
 
