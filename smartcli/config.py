@@ -35,6 +35,16 @@ class PerTask(Generic[Number]):
         return {"default": self.default, **dict(self.by_task)} if self.by_task else self.default
 
 
+@dataclass(frozen=True)
+class NamedTasks:
+    """Values for named tasks (`--lambda sts=2`), which leave the other tasks as they are."""
+
+    by_task: Mapping[str, Any]
+
+    def on(self, current: PerTask[Any]) -> PerTask[Any]:
+        return current.with_tasks(self.by_task)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Every training option in force; the field `lam` is the option `lambda`."""
@@ -113,13 +123,26 @@ def apply(settings: Settings, layer: Mapping[str, Any], source: str) -> Settings
         key = raw_key.replace("-", "_")
         if key not in OPTION_OF:
             raise UserError(f'{source}: unknown key "{raw_key}"{suggest(key, OPTION_OF)}')
-        option = OPTION_OF[key]
-        where = option.flag if source == "command line" else f'{source}, "{raw_key}"'
-        changes[field_of(key)] = _read(option, value, getattr(settings, field_of(key)), where)
+        changes[key] = read_value(key, value, source, raw_key)
+    return changed(settings, changes)
+
+
+def read_value(key: str, value: Any, source: str, raw_key: str | None = None) -> Any:
+    """Return the value of option `key` from text or a JSON value, as `changed` takes it; errors as in `apply`."""
+    option = OPTION_OF[key]
+    return _read(option, value, option.flag if source == "command line" else f'{source}, "{raw_key or key}"')
+
+
+def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """Return `settings` with what `read_value` gave for option keys."""
+    changes = {field_of(key): value for key, value in values.items()}
+    for name, value in changes.items():
+        if isinstance(value, NamedTasks):
+            changes[name] = value.on(getattr(settings, name))
     return replace(settings, **changes)
 
 
-def _read(option: Option, value: Any, current: Any, where: str) -> Any:
+def _read(option: Option, value: Any, where: str) -> Any:
     if value is None:
         default = next(f.default for f in fields(Settings) if f.name == field_of(option.key))
         if default is None:
@@ -132,7 +155,7 @@ def _read(option: Option, value: Any, current: Any, where: str) -> Any:
     if option.type == "names":
         return _names(value, where)
     if option.type.startswith("task-"):
-        return _per_task(option, value, current, where)
+        return _per_task(option, value, where)
     if option.type == "str":
         return _word(option, value, where)
     return read_number(option, value, where)
@@ -163,7 +186,7 @@ def _names(value: Any, where: str) -> tuple[str, ...]:
     return names
 
 
-def _per_task(option: Option, value: Any, current: PerTask[Any], where: str) -> PerTask[Any]:
+def _per_task(option: Option, value: Any, where: str) -> PerTask[Any] | NamedTasks:
     if isinstance(value, str) and "=" in value:
         entries: dict[str, Any] = {}
         for part in value.split(","):
@@ -174,9 +197,9 @@ def _per_task(option: Option, value: Any, current: PerTask[Any], where: str) -> 
         value = entries
     if isinstance(value, Mapping):
         entries = dict(value)
-        if "default" in entries:
-            current = PerTask(read_number(option, entries.pop("default"), where))
-        return current.with_tasks({task: read_number(option, v, where) for task, v in entries.items()})
+        default = PerTask(read_number(option, entries.pop("default"), where)) if "default" in entries else None
+        named = NamedTasks({task: read_number(option, v, where) for task, v in entries.items()})
+        return named if default is None else named.on(default)
     return PerTask(read_number(option, value, where))
 
 

@@ -1,4 +1,8 @@
-"""Which process owns a lock or a temporary name, and whether it still lives."""
+"""Which process owns a lock or a temporary name, and whether it still lives.
+
+Own code, since psutil's start time is the wall clock's: it moves when the clock is set, and a living owner would look
+dead. Ticks since boot do not.
+"""
 
 from __future__ import annotations
 

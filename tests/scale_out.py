@@ -54,7 +54,7 @@ def steps_of(
 def collect(train: Callable[..., Any]) -> list[dict[str, Any]]:
     """Return the step and dev events that `train` gives its listener."""
     events: list[dict[str, Any]] = []
-    train(listener=lambda event: events.append(event.to_json()))
+    train(listener=lambda event: events.append(event if isinstance(event, dict) else event.to_json()))
     return [event for event in events if event["event"] in ("step", "dev")]
 
 

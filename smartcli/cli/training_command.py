@@ -37,8 +37,10 @@ def _run_training(state: CliState, command: Command, options: TrainingOptions, p
 
     follows = processes is not None and not processes.is_main_process
     resolved = resolve(state.home, command, options.flags, options.config, options.recipe)
+    settled = None
     if not follows:
-        print_settings(state, settle(state.home, command, resolved))
+        settled = settle(state.home, command, resolved, resolved.name, resolved.resume)
+        print_settings(state, settled.resolved)
     if resolved.dry_run:
         ranks.refuse("--dry-run")
         from smartcli.workflows.training.dry_run import dry_run
@@ -60,6 +62,7 @@ def _run_training(state: CliState, command: Command, options: TrainingOptions, p
             argv=["smart", *sys.argv[1:]],
             listener=view.record,
             processes=processes,
+            settled=settled,
         )
     if outcome.meta is None:
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ import torch
 from smartcli import ranks
 from smartcli.atomic import write_file
 from smartcli.config import Settings
-from smartcli.engine.memory import keep_freed_memory
+from smartcli.engine.memory import keep_freed_memory, total_memory
 from smartcli.errors import UserError
 from smartcli.home import Home
 
@@ -164,7 +163,6 @@ def describe(home: Home) -> dict[str, Any]:
     """Return what `smart doctor` shows: device, CPU, precision and why, threads, memory, CUDA and MPS."""
     choice = choose(Settings(), home)
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
     return {
         **asdict(choice),
         "precision": choice.precision,
@@ -172,7 +170,7 @@ def describe(home: Home) -> dict[str, Any]:
         "flags": cpu_flags(),
         "gpu": gpu,
         "mps": bool(torch.backends.mps.is_available()),
-        "memory": pages,
+        "memory": total_memory() or 0,
         "torch": torch.__version__,
     }
 

@@ -48,6 +48,14 @@ def release_freed_memory() -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
+def total_memory() -> int | None:
+    """Return the machine's memory in bytes, None where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
 def peak_memory() -> int:
     """Return the process's largest resident size so far, in bytes."""
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

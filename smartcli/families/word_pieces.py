@@ -1,4 +1,8 @@
-"""BERT's WordPiece tokenizer from vocab.txt, for folders without a tokenizer.json."""
+"""BERT's WordPiece tokenizer from vocab.txt, for folders without a tokenizer.json.
+
+Made of the library's parts and not by its BertWordPieceTokenizer: its JSON differs, and with
+it the hash by which stored tokens are found, so that every data set would be tokenized anew.
+"""
 
 from __future__ import annotations
 

@@ -81,10 +81,12 @@ def _versions(facts: list[tuple[str, str]], problems: list[Problem]) -> None:
 
 
 def _memory(facts: list[tuple[str, str]], problems: list[Problem]) -> None:
-    try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    except (ValueError, OSError):
+    from smartcli.engine.memory import total_memory
+
+    memory = total_memory()
+    if memory is None:
         return
+    total = memory / 1e9
     facts.append(("memory", f"{total:.1f} GB"))
     if total < MEMORY_GB:
         problems.append(Problem(f"{total:.1f} GB of memory is little", "use --batch-size 4 and --max-length 64"))

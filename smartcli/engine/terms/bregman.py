@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from smartcli.config import Settings
 from smartcli.engine.model.multitask import MultiTaskModel
@@ -47,7 +48,7 @@ class Teacher:
         if beta == 0.0:
             self.copy_source()
         elif beta < 1.0:
-            torch._foreach_lerp_(self._own, self._source, 1.0 - beta)
+            get_ema_multi_avg_fn(beta)(self._own, self._source, 0)  # type: ignore[no-untyped-call]
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the teacher's weights by parameter name."""

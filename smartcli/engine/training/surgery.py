@@ -79,10 +79,6 @@ _BY_COUNT = ("Mean", "Sum", "Random")
 """TorchJD's aggregators whose weights depend on the number of tasks alone."""
 
 
-_BY_COUNT = ("Mean", "Sum", "Random")
-"""TorchJD's aggregators whose weights depend on the number of tasks alone."""
-
-
 def _torchjd(name: str) -> Callable[[Tensor, torch.Generator], Tensor]:
     """Return TorchJD's weighting of that name, of those that read the Gram matrix alone.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from smartcli import ranks
@@ -121,10 +121,19 @@ def _short(value: Any) -> str:
     return str(value)[:16]
 
 
-def settle(home: Home, command: str, resolved: Resolved) -> Resolved:
-    """Return what will be in force: `resolved`, or where `--resume` finds a run the settings and data of that."""
-    found = find_run(home, command, resolved.name, resolved.resume)
-    return adopt_run(home, found, resolved) if isinstance(found, Run) else resolved
+@dataclass(frozen=True)
+class Settled:
+    """What a command will do: go on with the run `found`, show the finished checkpoint `found`, or start afresh."""
+
+    found: Run | Checkpoint | None
+    resolved: Resolved
+    """What is in force: where a run goes on, its settings and data."""
+
+
+def settle(home: Home, command: str, resolved: Resolved, name: str | None, resume: str | None) -> Settled:
+    """Look for what `--resume` means and take its settings; errors as in `find_run` and `adopt_run`."""
+    found = find_run(home, command, name, resume)
+    return Settled(found, adopt_run(home, found, resolved) if isinstance(found, Run) else resolved)
 
 
 def adopt_run(home: Home, run: Run, resolved: Resolved) -> Resolved:

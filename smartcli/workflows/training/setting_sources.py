@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from smartcli.config import Settings, apply
+from smartcli.config import Settings, changed, read_value
 from smartcli.errors import UserError, suggest
 from smartcli.option_table import OPTION_OF
 
@@ -23,23 +23,22 @@ OPTIMIZER = frozenset({"lr", "lr_schedule", "warmup", "weight_decay", "clip_norm
 
 @dataclass(frozen=True)
 class SettingSource:
-    """Options of one source: `values` by option key, and for messages the place of each."""
+    """Options of one source: checked `values` by option key, and for messages the place of each."""
 
     source: str
     values: dict[str, Any]
     where: dict[str, str]
 
     def put_on(self, settings: Settings) -> Settings:
-        """Return `settings` with this source's values on top; a wrong one is a UserError naming its place."""
-        for key, value in self.values.items():
-            if key in OPTION_OF:
-                settings = apply(settings, {key: value}, self.where[key])
-        return settings
+        """Return `settings` with this source's values on top."""
+        return changed(settings, {key: value for key, value in self.values.items() if key in OPTION_OF})
 
 
 def flag_source(flags: Mapping[str, Any]) -> SettingSource:
     """Return what the command line gives."""
-    return SettingSource("command line", dict(flags), dict.fromkeys(flags, "command line"))
+    place = "command line"
+    values = {key: read_value(key, value, place) if key in OPTION_OF else value for key, value in flags.items()}
+    return SettingSource(place, values, dict.fromkeys(flags, place))
 
 
 def config_source(path: Path) -> SettingSource:
@@ -122,7 +121,7 @@ def _checked_source(raw: Mapping[str, Any], text: str, where: str, source: str) 
         elif key not in OPTION_OF:
             raise UserError(f'{place}: unknown key "{raw_key}"{suggest(key, [*OPTION_OF, *LOOSE]) or _known()}')
         else:
-            apply(Settings(), {key: value}, place)
+            value = read_value(key, value, place)
         values[key], places[key] = value, place
     return SettingSource(source, values, places)
 

@@ -11,11 +11,7 @@ from smartcli.registry.registry import Registry
 from smartcli.registry.run_folders import Runs
 from smartcli.workflows.training.first_process import Listener, Training, TrainOutcome
 from smartcli.workflows.training.other_processes import follow
-from smartcli.workflows.training.resume import (
-    adopt_run,
-    check_finished,
-    find_run,
-)
+from smartcli.workflows.training.resume import Settled, check_finished, settle
 from smartcli.workflows.training.scale_out import barrier, broadcast
 from smartcli.workflows.training.settings import Resolved
 from smartcli.workflows.training.signals import stop_on_signals
@@ -34,15 +30,18 @@ def train(
     argv: list[str],
     listener: Listener,
     processes: Processes | None = None,
+    settled: Settled | None = None,
 ) -> TrainOutcome:
     """Train what `resolved` says and register it; `listener` hears every log record and each step's progress.
 
+    `settled` is what `settle` found for these arguments, where the caller has asked it already.
     Of several `processes` the first does so, and the others give it their part of every step.
     Stopped (exit 130 or 143) when a signal ended it after a save; UserError for what the user can mend.
     """
     if processes is not None and not processes.is_main_process:
         return follow(home, command, resolved, argv, processes)
-    found = find_run(home, command, name, resume)
+    settled = settled or settle(home, command, resolved, name, resume)
+    found, resolved = settled.found, settled.resolved
     if isinstance(found, Checkpoint):
         check_finished(found, command, resolved)
         broadcast(processes, {"finished": found.name})
@@ -51,7 +50,6 @@ def train(
     with stop_on_signals() as stop, ExitStack() as stack:
         if found is not None:
             stack.enter_context(found.lock())
-            resolved = adopt_run(home, found, resolved)
         elif name is not None:
             registry.check_free(name)
         broadcast(processes, {"run": found.name if found is not None else None})

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import signal
 import statistics
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from smartcli.errors import Stopped, UserError
 from smartcli.home import Home
+from smartcli.log_events import Event, StepEvent
 from smartcli.registry.registry import Registry
 from smartcli.registry.run_folders import Runs
 from smartcli.workflows.studies.cells import Finished, Planned
@@ -33,7 +32,7 @@ class Silent:
         if len(self.trained) >= self.limit:
             raise KeyboardInterrupt
 
-    def record(self, planned: Planned, record: Mapping[str, Any]) -> None: ...
+    def record(self, planned: Planned, event: Event) -> None: ...
 
     def end(self, finished: Finished) -> None:
         (self.reused if finished.reused else self.trained).append(finished.planned.name)
@@ -148,8 +147,8 @@ def test_a_cell_that_was_stopped_half_way_goes_on_with_the_same_command(home: Ho
     last = plan.planned[1].name
 
     class Stop(Silent):
-        def record(self, planned: Planned, record: Mapping[str, Any]) -> None:
-            if len(self.trained) == 1 and record["event"] == "step" and record["step"] == 2:
+        def record(self, planned: Planned, event: Event) -> None:
+            if len(self.trained) == 1 and isinstance(event, StepEvent) and event.step == 2:
                 signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(Stopped, match=f"stopped in {last}; finished cells are kept: run the same command again") as end:

@@ -7,15 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.workflows.test_sweep import Silent
 
 from smartcli.errors import SmartCliError, Stopped, UserError
 from smartcli.home import Home
+from smartcli.log_events import Event, StepEvent
 from smartcli.registry.locks import owner_of
 from smartcli.registry.registry import Registry
 from smartcli.registry.run_folders import Runs
@@ -24,9 +23,10 @@ from smartcli.workflows.studies.cells import Base, Cell, Planned, plan
 from smartcli.workflows.studies.jobs import share_threads, work_off
 from tests.hand_made import make_data
 from tests.tiny import make_tiny_encoder
+from tests.workflows.studies.test_grid import Silent
 
 WEIGHTS = ("model.safetensors", "heads.safetensors", "predictions-dev.csv")
-Hear = Callable[[Planned, Mapping[str, Any]], None]
+Hear = Callable[[Planned, Event], None]
 
 
 class Hearing(Silent):
@@ -36,8 +36,8 @@ class Hearing(Silent):
         super().__init__()
         self.hear = hear
 
-    def record(self, planned: Planned, record: Mapping[str, Any]) -> None:
-        self.hear(planned, record)
+    def record(self, planned: Planned, event: Event) -> None:
+        self.hear(planned, event)
 
 
 @pytest.fixture
@@ -83,8 +83,8 @@ def test_a_killed_cell_leaves_the_other_alone_and_the_same_command_goes_on(base:
     planned = cells(base)
     expected = one_after_the_other(base, planned)
 
-    def kill_second(one: Planned, record: Mapping[str, Any]) -> None:
-        if one == planned[1] and record["event"] == "step" and record["step"] == 10:
+    def kill_second(one: Planned, event: Event) -> None:
+        if one == planned[1] and isinstance(event, StepEvent) and event.step == 10:
             owner = owner_of(base.home, one.name)
             assert owner is not None
             os.kill(owner.pid, signal.SIGKILL)
@@ -106,8 +106,8 @@ def test_a_signal_stops_all_cells_after_a_save_and_the_same_command_goes_on(base
     expected = one_after_the_other(base, planned)
     started: set[str] = set()
 
-    def stop_when_both_run(one: Planned, record: Mapping[str, Any]) -> None:
-        if record["event"] == "step":
+    def stop_when_both_run(one: Planned, event: Event) -> None:
+        if isinstance(event, StepEvent):
             started.add(one.name)
             if len(started) == 2:
                 signal.raise_signal(signal.SIGTERM)

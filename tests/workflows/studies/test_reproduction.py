@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.workflows.test_sweep import Silent
 
 from smartcli.errors import UserError
 from smartcli.home import Home
@@ -15,6 +14,7 @@ from smartcli.workflows.studies.reproduction import draw_figure3, plan_reproduct
 from smartcli.workflows.studies.results import Results, markdown, write_section
 from tests.hand_made import make_data
 from tests.tiny import make_tiny_encoder
+from tests.workflows.studies.test_grid import Silent
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from training import Shop
 
 from smartcli.errors import Stopped
 from smartcli.home import Home
+from smartcli.log_events import WarningEvent
 from smartcli.workflows.training.first_process import Training
 from smartcli.workflows.training.signals import stop_on_signals
 
@@ -53,7 +54,7 @@ def test_what_is_hardly_meant_is_said(shop: Shop, options: dict[str, Any], said:
     heard: list[Any] = []
     with stop_on_signals() as stop:
         Training(shop.home, "finetune", shop.resolve(**options), [], heard.append, stop).prepare()
-    assert [event["message"] for event in heard if event["event"] == "warning"] == said
+    assert [event.message for event in heard if isinstance(event, WarningEvent)] == said
 
 
 def test_a_resumed_run_does_not_say_it_again(shop: Shop) -> None:
