@@ -52,6 +52,8 @@ def attend(
     `packed` holds each token's query, key and value side by side (T, 3D), without the query (T, 2D) where that is
     given apart. `bias` (H, W, W), with W at least the longest sentence, is added to the scores.
     """
+    # Drawn here, in the order of the groups: a generator is no argument of an autograd function, and a replayed pass
+    # must find each group's mask by its name.
     masks = tuple(
         dropout.mask(
             (len(group), heads, group.width if query is None else 1, group.width),
@@ -78,6 +80,7 @@ class _Shape:
         """Return a group's rows of a padded grid (·, parts · D) as (parts, n · H, L, d)."""
         n, width, d = len(group), group.width, x.shape[1] // (parts * self.heads)
         rows = x[group.row : group.row + n * width].view(n, width, parts, self.heads, d)
+        # One copy puts all parts head by head, so that each is a plain stack of matrices for bmm.
         return rows.permute(2, 0, 3, 1, 4).reshape(parts, n * self.heads, width, d)
 
     def by_token(self, x: Tensor, group: Group, out: Tensor) -> None:
@@ -102,6 +105,8 @@ class _Shape:
         """Return the groups' (n · H, R, d) as (T, D), or (S, D) where one row a sentence asks."""
         d = like.shape[1] // self.parts
         if self.first_only:
+            # Groups are slices of the sentences in order, so end to end they are (S, D); no group at all is a batch
+            # without sentences, which a process of several may have.
             rows = [x.view(len(g), d) for x, g in zip(found, self.batch.groups, strict=True)]
             return rows[0] if len(rows) == 1 else torch.cat([like.new_empty(0, d), *rows])
         out = like.new_empty((self.batch.grid_rows, d))
@@ -120,6 +125,7 @@ class _Shape:
 
 def _wide(x: Tensor) -> Tensor:
     """Return `x` in fp32 or wider."""
+    # Not .float() for all: tests differentiate in float64, which must stay.
     return x.float() if x.element_size() < 4 else x
 
 
@@ -135,19 +141,24 @@ class _Attention(torch.autograd.Function):
             parts = shape.by_head(grid, group, shape.parts)
             q, k, v = shape.asking(query, parts, group), parts[-2], parts[-1]
             scores = shape.by_row(torch.bmm(q, k.transpose(1, 2)), group)
+            # The scale rides along with the mask's addition, and a bf16 score becomes fp32 in the same operation.
             scores = torch.add(group.mask.to(_wide(scores[:0]).dtype), scores, alpha=1.0 / math.sqrt(q.shape[2]))
             if bias is not None:
                 scores += bias[:, : q.shape[1], : group.width]
             shares = torch.softmax(scores, dim=-1)
             kept = (shares if dropped is None else shares * dropped).to(v.dtype).view(len(q), q.shape[1], group.width)
             found.append(torch.bmm(kept, v))
+            # Five tensors a group, which backward and jvp take apart by position: autograd keeps only a flat list.
+            # `kept` could be made again from `shares`, but a multiply of that size costs more than its memory.
             saved += [q, k, v, shares, kept]
         ctx.shape, ctx.masks, ctx.bias = shape, masks, None if bias is None else bias.shape
         ctx.save_for_backward(*saved)
+        # The same list: jvp runs inside the forward pass, where what is saved for backward is not there yet.
         ctx.save_for_forward(*saved)
         return shape.answers(found, packed)
 
     @staticmethod
+    # Second derivatives are never asked for: SMART's ascent takes its gradient by plain backward passes.
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         shape: _Shape = ctx.shape
@@ -159,10 +170,13 @@ class _Attention(torch.autograd.Function):
         for at, (group, dropped) in enumerate(zip(shape.batch.groups, ctx.masks, strict=True)):
             q, k, v, shares, kept = saved[5 * at : 5 * at + 5]
             above = shape.asking(grad, k, group) if shape.first_only else shape.by_head(grad_grid, group, 1)[0]
+            # Written in place, in the order in which the forward pass took them apart: (query,) key, value.
             parts = k.new_empty((shape.parts, *k.shape))
             torch.bmm(kept.transpose(1, 2), above, out=parts[-1])
             by_share = shape.by_row(torch.bmm(above, v.transpose(1, 2)), group)
             by_share = by_share * dropped if dropped is not None else _wide(by_share)
+            # Private, and the same in every torch that pyproject.toml allows (tests compare it with autograd's own);
+            # in single operations softmax's backward is three passes over the scores.
             by_score = torch.ops.aten._softmax_backward_data(by_share, shares, -1, shares.dtype)
             if grad_bias is not None:
                 grad_bias[:, : q.shape[1], : group.width] += by_score.sum(dim=0)
@@ -187,6 +201,7 @@ class _Attention(torch.autograd.Function):
             moved_q, moved_k, moved_v = shape.asking(query, parts, group), parts[-2], parts[-1]
             moved = torch.baddbmm(torch.bmm(moved_q, k.transpose(1, 2)), q, moved_k.transpose(1, 2))
             moved = shares * (shape.by_row(moved, group) * (1.0 / math.sqrt(q.shape[2])))
+            # The derivative of softmax: shares · (moved − Σ shares · moved), where `moved` has its shares already.
             moved = moved - shares * moved.sum(dim=-1, keepdim=True)
             moved = (moved if dropped is None else moved * dropped).to(v.dtype).view(kept.shape)
             found.append(torch.baddbmm(torch.bmm(moved, v), kept, moved_v))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 def spread(x: Tensor, slots: Tensor, size: int) -> Tensor:
     """Return zeros (size, D) with the rows of `x` (n, D) at the distinct `slots` (n,)."""
+    # index_copy_ and not index_add_: with distinct slots nothing is added, so that no order of threads can matter.
     return x.new_zeros((size, *x.shape[1:])).index_copy_(0, slots, x)
 
 

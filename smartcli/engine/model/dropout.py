@@ -48,8 +48,10 @@ def scaled_mask(
     count = math.prod(shape)
     cut = min(round(p * 65536), 65535)
     draws = torch.empty((count + 3) // 4, dtype=torch.int64, device=device)
+    # From −2⁶³ without an upper limit: all 64 bits of a draw are used, and with them four numbers of 16 bits.
     draws.random_(-(2**63), None, generator=generator)
     bits = draws.view(torch.int16)[:count].view(*shape)
+    # The rows are picked after the draw of the whole mask, so that each process uses up the same random numbers.
     mask = (bits if rows is None else bits.index_select(0, rows)).float()
     return mask.ge_(float(cut - 32768)).mul_(65536 / (65536 - cut))
 
@@ -66,7 +68,7 @@ class FreshDropout(Dropout):
 
     def mask(self, shape: Sequence[int], device: torch.device, p: float, axis: Axis, key: str) -> Tensor | None:
         if p == 0.0:
-            return None
+            return None  # Without a draw: `--dropout 0` and no dropout use the same random numbers.
         if self.part is None:
             mask = scaled_mask(shape, p, self.generator, device)
         else:

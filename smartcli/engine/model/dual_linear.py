@@ -25,7 +25,7 @@ def dual_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 class DualLinear(nn.Linear):
-    """torch's module, through `linear`."""
+    """torch's module, through `dual_linear`."""
 
     def forward(self, input: Tensor) -> Tensor:
         return dual_linear(input, self.weight, self.bias)

@@ -31,10 +31,12 @@ def activation(name: str, x: Tensor) -> Tensor:
     out: Tensor = F.relu(value) if name == "relu" else F.gelu(value, approximate=form)
     if tangent is None:
         return out
+    # torch would record the tangent's graph, which nobody reads; without it a tangent pass keeps no activation.
     with torch.no_grad():
         if name == "relu":
             moved = tangent * (value > 0)
         else:
+            # GELU acts on each number alone, so that its backward is its forward-mode derivative too.
             moved = torch.ops.aten.gelu_backward(tangent, value, approximate=form)
     dual: Tensor = forward_ad.make_dual(out, moved)  # type: ignore[no-untyped-call]
     return dual
@@ -53,6 +55,8 @@ class Layer(nn.Module):
     def __init__(self, spec: EncoderSpec) -> None:
         super().__init__()
         width = spec.hidden_size
+        # Two kinds of linear layer: DualLinear where this layer calls it, so that a tangent pays one multiply; torch's
+        # own where only the weights are read, by `feed_forward`, which may be compiled and calls dual_linear itself.
         self.qkv = DualLinear(width, 3 * width)
         self.attention_out = DualLinear(width, width)
         self.attention_norm = nn.LayerNorm(width, eps=spec.layer_norm_eps)
@@ -85,6 +89,7 @@ class Layer(nn.Module):
         first_only: bool,
     ) -> Tensor:
         """Return (T, D), or with `first_only` the first token's row of each sentence, (S, D)."""
+        # With `first_only` all that follows the keys and values is computed for one row a sentence.
         rows = pick(x, batch.starts) if first_only else x
         axis = "sentence" if first_only else "token"
         packed, query = self.ask_first(x, rows) if first_only else (self.qkv(x), None)
@@ -136,6 +141,7 @@ class Encoder(nn.Module):
         self, words: Tensor, batch: PackedBatch, *, pooling: Pooling = "cls", dropout: Dropout = no_dropout
     ) -> Tensor:
         """Return one vector a sentence, (S, D): the first token's, the pooler's, or the tokens' mean."""
+        # Word vectors are an argument and not looked up here: SMART perturbs them, and reads their gradient.
         place: Tensor = self.positions(batch.positions + self.spec.position_offset)
         if self.types is not None:
             place = place + self.types(batch.types)
@@ -143,6 +149,7 @@ class Encoder(nn.Module):
         if self.project is not None:
             # The sums between layers stay as wide as the embeddings, as in encoders without a projection.
             x = self.project(x).to(x.dtype)
+        # Once for all layers, as MPNet shares its table of distances.
         bias = self._bias(batch)
         last = len(self.layers) - 1
         for number, layer in enumerate(self.layers):
@@ -154,6 +161,7 @@ class Encoder(nn.Module):
                 p=self.dropout,
                 attention_p=self.attention_dropout,
                 place=f"layer{number}",
+                # Nothing after the last layer's attention is read but the first rows, unless all of them are pooled.
                 first_only=number == last and pooling != "mean",
             )
         if pooling == "mean":

@@ -25,7 +25,9 @@ class _AddAndNorm(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, rows: Tensor, weight: Tensor, bias: Tensor, mask: Tensor | None, eps: float
     ) -> Tensor:
+        # addcmul: the product is never stored, and the sum is as wide as `rows` (fp32 also where x is bf16).
         total = rows + x if mask is None else torch.addcmul(rows, x.to(rows.dtype), mask.to(rows.dtype))
+        # The native form also gives mean and 1/σ, which backward would have to make again.
         out, mean, scale = torch.native_layer_norm(total, [total.shape[1]], weight, bias, eps)
         ctx.mask, ctx.type = mask, x.dtype
         ctx.save_for_backward(total, mean, scale, weight, bias)
@@ -37,6 +39,7 @@ class _AddAndNorm(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         total, mean, scale, weight, bias = ctx.saved_tensors
         wanted = [True, ctx.needs_input_grad[2], ctx.needs_input_grad[3]]
+        # What torch's own LayerNorm calls in its backward, unchanged in every torch that pyproject.toml allows.
         by_total, by_weight, by_bias = torch.ops.aten.native_layer_norm_backward(
             grads[0], total, [total.shape[1]], mean, scale, weight, bias, wanted
         )

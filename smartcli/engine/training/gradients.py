@@ -17,6 +17,8 @@ from smartcli.engine.model.packing import PackedBatch
 
 def table_rows(gradient: Tensor, batch: PackedBatch) -> Tensor:
     """Return the gradient (U, E) of the words of a batch from that of its tokens (T, E), deterministically."""
+    # What nn.Embedding's backward calls, here over the batch's own words only. index_add_ would add in any order.
+    # It holds for every torch that pyproject.toml allows; a test compares it with autograd's.
     rows: Tensor = torch.ops.aten.embedding_dense_backward(gradient, batch.word, batch.vocabulary.shape[0], -1, False)
     return rows
 
@@ -33,6 +35,7 @@ class Gradients:
     def __init__(self, parameters: Sequence[nn.Parameter], table: nn.Parameter) -> None:
         self.table = table if table.requires_grad else None
         self.dense = [p for p in parameters if p is not table and p.requires_grad]
+        # Made once and cleared by rows: AdamW reads a dense gradient, and filling it anew takes longer than a layer.
         if self.table is not None:
             self.table.grad = torch.zeros_like(self.table)
         self._rows: Tensor | None = None
@@ -72,6 +75,7 @@ class Gradients:
 
     def norm(self) -> Tensor:
         """Return the 2-norm of all gradients together, a scalar; NaN or inf where any entry is."""
+        # As torch's clip_grad_norm_, but with the table's few rows in place of its mostly empty gradient.
         parts = self.parts()
         norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(parts)))
         return norm
@@ -79,6 +83,7 @@ class Gradients:
     def finish(self, norm: Tensor, clip_norm: float) -> None:
         """Scale all gradients so that their norm is at most `clip_norm` (0: no clipping); write the table's."""
         if clip_norm > 0:
+            # 1e-6 as in torch's clip_grad_norm_, so that clipped steps have its bits.
             torch._foreach_mul_(self.parts(), torch.clamp(clip_norm / (norm + 1e-6), max=1.0))
         if self._rows is not None and self.table is not None:
             assert self.table.grad is not None
@@ -87,6 +92,7 @@ class Gradients:
 
     def clear(self) -> None:
         """Drop the step's gradients; the table's buffer is zero again."""
+        # None and not zeros: the next backward then writes its gradients instead of adding them.
         for p in self.dense:
             p.grad = None
         if self._written is not None and self.table is not None and self.table.grad is not None:

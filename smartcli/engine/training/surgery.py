@@ -24,6 +24,7 @@ def gram_matrix(gradients: Sequence[Gradient]) -> Tensor:
     for i in range(n):
         for j in range(i, n):
             dots = [torch.dot(a.reshape(-1), b.reshape(-1)) for a, b in zip(gradients[i], gradients[j], strict=True)]
+            # Summed in float64: a cosine near 0 decides whether a gradient is projected.
             gram[i, j] = gram[j, i] = torch.stack([dot.double() for dot in dots]).sum().cpu()
     return gram
 
@@ -47,6 +48,8 @@ def pcgrad_coefficients(gram: Tensor, orders: Sequence[Sequence[int]]) -> Tensor
     for i, order in enumerate(orders):
         for j in order:
             inner = out[i] @ gram[:, j]
+            # `out[i] @ gram[:, j]` is the inner product with g_j of what is left of g_i by now, as Algorithm 1 has it:
+            # projections follow one another, so that their order matters.
             if inner < 0 and gram[j, j] > 0:
                 out[i, j] -= inner / gram[j, j]
     return out
@@ -61,6 +64,7 @@ def conflicts(gram: Tensor) -> dict[tuple[int, int], float]:
 
 def combine_(gradients: Sequence[Gradient], weights: Tensor) -> Gradient:
     """Return Σ_j weights[j]·g_j, written over the first gradient's tensors (no further copy)."""
+    # In place: at base size each task's gradient is some 400 MB.
     first = list(gradients[0])
     torch._foreach_mul_(first, float(weights[0]))
     for gradient, weight in zip(gradients[1:], weights[1:].tolist(), strict=True):

@@ -102,6 +102,7 @@ class Updater:
         outcome = self._report(parts, prepared.step.number)
         outcome.cosines = cosines
         if outcome.bad is None:
+            # Before anything is changed: a gradient that overflowed leaves weights and optimizer as they were.
             norm = self.gradients.norm()
             outcome.grad_norm = float(norm)
             if not math.isfinite(outcome.grad_norm):
@@ -112,6 +113,7 @@ class Updater:
         return outcome
 
     def _words(self, given: TrainingBatch) -> Tensor:
+        # A leaf of its own: the table's gradient is wanted by token, not as a dense matrix of the whole vocabulary.
         words = self.objective.model.encoder.look_up(given.batch).detach()
         return words.requires_grad_(self.gradients.table is not None)
 
@@ -129,6 +131,7 @@ class Updater:
 
     def _summed(self, loss: StepLoss, gradients: Sequence[Tensor]) -> list[Tensor]:
         """Sum gradients over the processes, and with them the numbers of `loss` and the wish to stop."""
+        # One message a step: on a slow network each further one costs a round trip.
         numbers = {name: value.detach().float() for name, value in loss.numbers().items()}
         stop = torch.tensor([float(self.stop)], device=loss.total.device)
         found, *out = self.processes.sum([torch.cat([torch.stack(list(numbers.values())), stop]), *gradients])
@@ -159,6 +162,7 @@ class Updater:
             found: Sequence[Tensor | None] = [None] * len(wanted)
             if wanted and finite:
                 found = torch.autograd.grad(loss.total, wanted, allow_unused=True)
+            # A process without examples of this task has no gradient, but must take part in the sum.
             full = [torch.zeros_like(w) if g is None else g for w, g in zip(wanted, found, strict=True)]
             if words.requires_grad:
                 batch = given.batch
@@ -167,6 +171,7 @@ class Updater:
                 full = self._summed(loss, full)
                 if not bool(torch.isfinite(loss.total)):
                     return parts, {}
+            # Heads belong to one task each; they are not projected.
             for parameter, gradient in zip(self.own[task], full[len(self.shared) :], strict=False):
                 parameter.grad = gradient
             shared.append([*full[: len(self.shared)], *(full[-1:] if words.requires_grad else [])])
