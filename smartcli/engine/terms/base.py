@@ -87,6 +87,8 @@ class Term:
 
     name: str
     """Its key in the log."""
+    method = ""
+    """Its word in a checkpoint's method; empty for the task loss, which every training has."""
     replays = False
     """Whether it needs the clean pass's masks again."""
 

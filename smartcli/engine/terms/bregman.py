@@ -64,7 +64,7 @@ class Teacher:
 class Bregman(Term):
     """μ·D, with gradient through the student alone; the teacher's passes have no dropout."""
 
-    name = "bregman"
+    name = method = "bregman"
     file = "teacher"
 
     def __init__(self, context: Context) -> None:

@@ -32,7 +32,7 @@ def adversarial_step(gradient: Tensor, sentence: Tensor, sentences: int, radius:
 class Fgm(Term):
     """The loss at x + r with the clean pass's masks, for every task."""
 
-    name = "fgm"
+    name = method = "fgm"
     replays = True
 
     def __init__(self, context: Context) -> None:

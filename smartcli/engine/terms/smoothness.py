@@ -132,7 +132,7 @@ class SmoothnessConfig:
 class Smoothness(Term):
     """λ·R_s, over one sub-batch of the tasks with λ > 0."""
 
-    name = "r_s"
+    name, method = "r_s", "smart"
     replays = True
 
     def __init__(self, context: Context) -> None:

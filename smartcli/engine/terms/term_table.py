@@ -20,6 +20,11 @@ def active_tasks(settings: Settings, tasks: Sequence[str]) -> dict[str, tuple[st
     return {name: own for name, own in found.items() if own}
 
 
+def method_words(settings: Settings, tasks: Sequence[str]) -> list[str]:
+    """Return the words by which a checkpoint's method names the terms that are on."""
+    return [term.method for term in TERMS if term.method and term.active(settings, tasks)]
+
+
 def make_terms(context: Context) -> tuple[Term, ...]:
     """Return the terms of a phase."""
     return tuple(term(context) for term in TERMS if term.active(context.settings, context.tasks))

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 def method_name(settings: Settings, tasks: tuple[str, ...]) -> str:
-    """Return `<pair mode> <schedule>[ smart][ bregman][ surgery][ init]`."""
-    parts: list[str] = [settings.pair_mode, settings.schedule]
-    parts += ["smart"] if any(settings.lam[task] > 0 for task in tasks) else []
-    parts += ["bregman"] if any(settings.mu[task] > 0 for task in tasks) else []
+    """Return `<pair mode> <schedule>[ smart][ bregman][ fgm][ surgery][ init]`."""
+    from smartcli.engine.terms.term_table import method_words
+
+    parts: list[str] = [settings.pair_mode, settings.schedule, *method_words(settings, tasks)]
     parts += ["surgery"] if settings.surgery != "none" else []
     parts += ["init"] if settings.init is not None else []
     return " ".join(parts)

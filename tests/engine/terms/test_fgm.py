@@ -86,12 +86,14 @@ def test_it_trains_is_logged_and_resumes_bit_for_bit(shop: Shop, more: dict[str,
     assert_same_training(shop.open_checkpoint("whole"), shop.open_checkpoint("cut"))
     steps = [event for event in log_of(shop.open_checkpoint("whole")) if event["event"] == "step"]
     assert all(set(event["fgm"]) == set(event["loss"]) for event in steps)
+    assert " fgm" in shop.open_checkpoint("whole").meta.method
 
 
 def test_off_it_changes_no_bit(shop: Shop) -> None:
     shop.train("off", fgm="0")
     shop.train("never")
     assert_same_training(shop.open_checkpoint("off"), shop.open_checkpoint("never"))
+    assert "fgm" not in shop.open_checkpoint("off").meta.method
 
 
 def test_two_processes_have_one_processs_values(shop: Shop, tmp_path: Path) -> None:
