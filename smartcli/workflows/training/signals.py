@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a training: finish the step, save, end; a second Ctrl-C ends at once."""
+"""Signals during a training: finish the step, save, end; a second Ctrl-C ends at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+
+
+NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
+"""Ctrl-C; a stop from outside; what a queue sends before its time limit; a terminal that closes."""
 
 
 class StopFlag:
@@ -21,13 +25,19 @@ class StopFlag:
 
     @property
     def exit_code(self) -> int:
-        """130 for Ctrl-C, 143 for SIGTERM, also where another process of the training had it."""
+        """128 and the signal's number: 130 for Ctrl-C; 143 also where another process of the training had it."""
         return 128 + (self.signal or signal.SIGTERM)
+
+
+def stopping_signals() -> list[int]:
+    """Return the signals that ask for a stop here: not those that this system lacks, or that nohup has turned off."""
+    found = [int(getattr(signal, name)) for name in NAMES if hasattr(signal, name)]
+    return [number for number in found if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopFlag]:
-    """Set the flag on SIGINT and SIGTERM; a second SIGINT raises KeyboardInterrupt at once.
+    """Set the flag on a stopping signal; a second SIGINT raises KeyboardInterrupt at once.
 
     Outside the main thread no handler can be set, and the flag stays unset.
     """
@@ -41,7 +51,7 @@ def stop_on_signals() -> Iterator[StopFlag]:
             raise KeyboardInterrupt
         flag.signal = number
 
-    before: dict[int, Any] = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[int, Any] = {number: signal.signal(number, handle) for number in stopping_signals()}
     try:
         yield flag
     finally:

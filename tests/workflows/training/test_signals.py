@@ -10,7 +10,7 @@ import pytest
 from smartcli.workflows.training.signals import StopFlag, stop_on_signals
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGHUP, 129)])
 def test_a_signal_sets_the_flag_and_its_exit_code(number: int, code: int) -> None:
     with stop_on_signals() as stop:
         assert not stop()
@@ -39,6 +39,16 @@ def test_the_handlers_before_come_back_even_after_an_error() -> None:
     with pytest.raises(ValueError, match="x"), stop_on_signals():
         raise ValueError("x")
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_what_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signals() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_another_thread_gets_a_flag_that_stays_unset() -> None:
