@@ -113,21 +113,28 @@ class Layer(nn.Module):
         return add_and_norm(fed, mask, rows, self.feed_norm)
 
 
+def _table(rows: int, width: int) -> nn.Embedding:
+    """Return an embedding; on the meta device without initial values, whose draw there loads torch's compiler."""
+    if torch.get_default_device().type == "meta":
+        return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False)  # type: ignore[no-untyped-call, no-any-return]
+    return nn.Embedding(rows, width)
+
+
 class Encoder(nn.Module):
     """Packed sentences in, one vector a sentence out."""
 
     def __init__(self, spec: EncoderSpec, *, pooler: bool) -> None:
         super().__init__()
         self.spec = spec
-        self.words = nn.Embedding(spec.vocab_size, spec.embedding_size)
-        self.positions = nn.Embedding(spec.positions, spec.embedding_size)
-        self.types = nn.Embedding(spec.token_types, spec.embedding_size) if spec.token_types else None
+        self.words = _table(spec.vocab_size, spec.embedding_size)
+        self.positions = _table(spec.positions, spec.embedding_size)
+        self.types = _table(spec.token_types, spec.embedding_size) if spec.token_types else None
         self.norm = nn.LayerNorm(spec.embedding_size, eps=spec.layer_norm_eps)
         self.project = (
             DualLinear(spec.embedding_size, spec.hidden_size) if spec.embedding_size != spec.hidden_size else None
         )
         self.layers = nn.ModuleList(Layer(spec) for _ in range(spec.layers))
-        self.relative = nn.Embedding(spec.relative_buckets, spec.heads) if spec.relative_buckets else None
+        self.relative = _table(spec.relative_buckets, spec.heads) if spec.relative_buckets else None
         self.pooler = nn.Linear(spec.hidden_size, spec.hidden_size) if pooler else None
         self.dropout = spec.hidden_dropout
         self.attention_dropout = spec.attention_dropout
