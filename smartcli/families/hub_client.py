@@ -49,8 +49,8 @@ def library() -> Any:
         import huggingface_hub.utils
     except ImportError as error:
         raise UserError(
-            "files from the hub need huggingface_hub; install it with: pip install 'smart-finetune[hub]'. Without a network, "
-            "`--encoder minilm` and `smart prepare demo` need none"
+            "files from the hub need huggingface_hub; install it with: pip install 'smart-finetune[hub]'. "
+            "Without a network, `--encoder minilm` and `smart prepare demo` need none"
         ) from error
     return huggingface_hub
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from smartcli.data.answers import Wish
 from smartcli.data.predictions import TaskPredictions
 from smartcli.errors import UserError
 from smartcli.home import Home
@@ -56,18 +57,38 @@ class Model:
     def predict(self, task: str, texts: Texts) -> NDArray[Any]: ...
 
     @overload
-    def predict(self, task: str, texts: pd.DataFrame) -> pd.DataFrame: ...
+    def predict(
+        self,
+        task: str,
+        texts: pd.DataFrame,
+        *,
+        probabilities: bool = False,
+        threshold: float | None = None,
+        top: int | None = None,
+    ) -> pd.DataFrame: ...
 
-    def predict(self, task: str, texts: Texts | pd.DataFrame) -> NDArray[Any] | pd.DataFrame:
+    def predict(
+        self,
+        task: str,
+        texts: Texts | pd.DataFrame,
+        *,
+        probabilities: bool = False,
+        threshold: float | None = None,
+        top: int | None = None,
+    ) -> NDArray[Any] | pd.DataFrame:
         """Return the class number (int64) or score (float64) of each text, (n,).
 
         `texts` are sentences, or (one, other) pairs where the task has pairs. Scores may lie outside the task's
         range. A DataFrame that has the task's text columns comes back, its index kept, with the columns that
-        `smart predict` adds: `prediction`, and for classes `probability`. UserError for an unknown task, a column
-        that is missing or there already, or a row that is no sentence or pair.
+        `smart predict` adds, also by its options `probabilities`, `threshold` and `top`: `prediction` (the class by
+        name where it has one), `class`, `probability` and so on. UserError for an unknown task, a column that is
+        missing or there already, or a row that is no sentence or pair.
         """
+        wish = Wish(probabilities, threshold, top)
         if is_frame(texts):
-            return with_predictions(texts, self._task(task), lambda rows: self._label(task, rows))
+            return with_predictions(texts, self._task(task), lambda rows: self._label(task, rows), wish)
+        if wish != Wish():
+            raise UserError("probabilities, threshold and top are for a DataFrame; use predict_proba for an array")
         found = self._label(task, texts).predictions
         return found if self._task(task).kind == "regression" else found.astype(np.int64)
 

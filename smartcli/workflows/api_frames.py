@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from smartcli.data.outputs import added_columns
+from smartcli.data.answers import Wish, answers, check_free, columns_for
 from smartcli.data.predictions import TaskPredictions
 from smartcli.errors import UserError, suggest
 from smartcli.home import Home
@@ -24,7 +24,7 @@ def is_frame(value: Any) -> TypeGuard[pd.DataFrame]:
     return module is not None and isinstance(value, module.DataFrame)
 
 
-def with_predictions(frame: pd.DataFrame, task: Task, label: Label) -> pd.DataFrame:
+def with_predictions(frame: pd.DataFrame, task: Task, label: Label, wish: Wish) -> pd.DataFrame:
     """Return a copy of `frame` with the columns that `smart predict` adds; its index and other columns are kept.
 
     UserErrors: a text column is missing, a cell is no text (the row's index label is named), a column to add is there.
@@ -40,11 +40,10 @@ def with_predictions(frame: pd.DataFrame, task: Task, label: Label) -> pd.DataFr
         for column, cell in zip(task.text, row, strict=True):
             if not isinstance(cell, str):
                 raise UserError(f'"{task.name}", row {at!r}: "{column}" must be text, found {cell!r:.80}')
-    added = added_columns(label(list(texts.itertuples(index=False, name=None))))
-    taken = [name for name in added if name in frame.columns]
-    if taken:
-        raise UserError(f'"{task.name}": the frame has a column "{taken[0]}" already; rename or drop it')
-    return frame.assign(**added)
+    wish.check(task)
+    added = check_free([str(name) for name in frame.columns], columns_for(task, wish), f'"{task.name}": the frame has')
+    columns = answers(task, label(list(texts.itertuples(index=False, name=None))), wish)
+    return frame.assign(**{name: columns[name] for name in added})
 
 
 def results(home: Home, names: Sequence[str], *, split: str, data: str | None, paper: bool) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import Result
 
 from smartcli.home import Home
+from smartcli.tasks import Task, TaskTable
 from tests.hand_made import make_checkpoint, make_data, make_model
 from tests.tiny import make_tiny_encoder
 
@@ -131,6 +132,103 @@ def test_an_ensemble_predicts_the_median_of_its_members(model: str, home: Home, 
     assert "all needs its member ckpt2" in gone.stderr
 
 
+LABELS = ("waste", "billing issue", "parks")
+TOPICS = TaskTable(
+    (
+        Task(
+            name="topic",
+            kind="classification",
+            text=("message",),
+            label="t",
+            labels=("waste", "billing issue", "parks"),
+        ),
+        Task(name="urgent", kind="binary", text=("note",), label="u", labels=("no", "yes"), metric="mcc"),
+        Task(name="same", kind="binary", text=("one", "other"), label="s", labels=("0", "1")),
+    )
+)
+NOTES = "message,class\nthe bin is full,7\nmy bill is wrong,8\n"
+
+
+@pytest.fixture
+def desk(home: Home, tmp_path: Path) -> str:
+    make_model(home, "desk", make_data(home, tasks=TOPICS), make_tiny_encoder(tmp_path / "encoder"))
+    return "desk"
+
+
+def test_classes_with_names_are_answered_by_name_and_number(desk: str, smart: Smart) -> None:
+    found = rows_of(smart("predict", desk, "--input", "-", input="note\nhelp at once\n").stdout)
+    assert list(found[0]) == ["note", "prediction", "class", "probability"]
+    assert found[0]["prediction"] == ("no", "yes")[int(found[0]["class"])]
+
+
+def test_the_task_is_the_one_whose_columns_the_rows_have(desk: str, smart: Smart, tmp_path: Path) -> None:
+    pairs = rows_of(smart("predict", desk, "--input", "-", input="one,other\na cat,a dog\n").stdout)
+    assert pairs[0]["prediction"] in ("0", "1"), "numbers are no names"
+    assert "class" not in pairs[0]
+    (tmp_path / "in.jsonl").write_text('{"message": "the bin is full"}\n')
+    done = smart("predict", desk, "--input", tmp_path / "in.jsonl")
+    assert json.loads(done.stdout)["prediction"] in TOPICS.get("topic").labels
+    both = smart("predict", desk, "--input", "-", input="message,note\na,b\n")
+    assert both.exit_code == 2
+    assert "--task is needed: the rows have the columns of topic, urgent" in both.stderr
+    none = smart("predict", desk, "--input", "-", input="text\na\n")
+    assert none.exit_code == 2
+    assert (
+        "stdin: no task of desk fits the columns text: topic needs message; urgent needs note; same needs"
+        in none.stderr
+    )
+
+
+def test_a_label_column_called_class_stays_and_the_number_is_left_out(desk: str, smart: Smart) -> None:
+    found = rows_of(smart("predict", desk, "--task", "topic", "--input", "-", input=NOTES).stdout)
+    assert list(found[0]) == ["message", "class", "prediction", "probability"]
+    assert [row["class"] for row in found] == ["7", "8"]
+
+
+def test_probabilities_and_the_best_classes_stand_in_columns_of_their_own(desk: str, smart: Smart) -> None:
+    words = ("--task", "topic", "--input", "-", "--probabilities", "--top", "2")
+    (row, _) = rows_of(smart("predict", desk, *words, input=NOTES).stdout)
+    names = ["p_waste", "p_billing issue", "p_parks", "top1", "top1_probability", "top2", "top2_probability"]
+    assert list(row)[4:] == names
+    shares = {name.removeprefix("p_"): float(row[name]) for name in names[:3]}
+    assert sum(shares.values()) == pytest.approx(1)
+    best = sorted(shares, key=lambda label: -shares[label])[:2]
+    assert [row["top1"], row["top2"]] == best
+    assert (row["prediction"], row["top1_probability"]) == (best[0], row["probability"])
+
+
+def test_below_the_threshold_a_prediction_is_empty_in_every_format(desk: str, smart: Smart, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    words = ("predict", desk, "--task", "topic", "--input", "-", "--threshold", "0.99")
+    assert [row["prediction"] for row in rows_of(smart(*words, input=NOTES).stdout)] == ["", ""]
+    for suffix in ("jsonl", "parquet"):
+        assert smart(*words, "--output", tmp_path / f"out.{suffix}", input=NOTES).exit_code == 0
+    assert json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])["prediction"] is None
+    assert pq.read_table(tmp_path / "out.parquet")["prediction"].to_pylist() == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--threshold", "1.5"], "--threshold must be a probability above 0 and below 1, found 1.5"),
+        (["--top", "4"], '--top must be from 1 to 3, the classes of "topic"; found 4'),
+        (["--top", "0"], "--top must be from 1 to 3"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_refused(desk: str, smart: Smart, words: list[str], said: str) -> None:
+    done = smart("predict", desk, "--task", "topic", "--input", "-", *words, input=NOTES)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_scores_have_neither_threshold_nor_top(model: str, smart: Smart) -> None:
+    for words in (["--threshold", "0.5"], ["--top", "1"], ["--probabilities"]):
+        done = smart("predict", model, "--task", "sts", "--input", "-", *words, input=PAIRS)
+        assert done.exit_code == 2
+        assert f'{words[0]} is for classes, and "sts" is a task of scores; leave it out' in done.stderr
+
+
 BAD = [
     ("in.csv", "sentence1,other\na,b\n", [], 'in.csv:1: missing column "sentence2"'),
     ("in.csv", "sentence1,sentence2\na,b\nc,\n", [], 'in.csv:3: no text in "sentence2"'),
@@ -184,7 +282,7 @@ def test_missing_options_are_named(home: Home, smart: Smart) -> None:
     assert "--input FILE (- is stdin) or --submission DIR is needed" in smart("predict", "ckpt1").stderr
     result = smart("predict", "ckpt1", "--input", "-", input=PAIRS)
     assert result.exit_code == 2
-    assert "--task is needed: ckpt1 has heads for sst, qqp, sts" in result.stderr
+    assert "--task is needed: the rows have the columns of qqp, sts" in result.stderr
 
 
 def test_the_input_is_not_written_over(model: str, smart: Smart, tmp_path: Path) -> None:

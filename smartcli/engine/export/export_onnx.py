@@ -107,7 +107,7 @@ def input_names(sides: int, *, types: bool) -> list[str]:
 def check_installed() -> None:
     """UserError where the package that writes the graph is not installed."""
     if find_spec("onnx") is None:
-        raise UserError("--format onnx needs the package onnx, which an extra brings: pip install 'smart-finetune[onnx]'")
+        raise UserError("--format onnx needs the package onnx; install it with: pip install 'smart-finetune[onnx]'")
 
 
 def onnx_bytes(model: MultiTaskModel, task: str, *, sides: int, types: bool, longest: int) -> bytes:

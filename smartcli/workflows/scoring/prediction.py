@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from smartcli.atomic import write_output
 from smartcli.counts import counted
+from smartcli.data.answers import Wish, answers, check_free, columns_for
 from smartcli.data.predictions import TaskPredictions
 from smartcli.errors import UserError
 from smartcli.home import Home
@@ -19,6 +20,7 @@ from smartcli.voting import combine
 from smartcli.workflows.scoring.sources import Say, members_of, silent
 
 STREAM = Path("-")
+NO_WISH = Wish()
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ def predict_file(
     target: Path,
     stdin: BinaryIO,
     *,
+    wish: Wish = NO_WISH,
     safe: bool = False,
     say: Say = silent,
 ) -> Labelled:
@@ -49,16 +52,21 @@ def predict_file(
     from smartcli.data.rows_to_label import read_inputs
 
     checkpoint = Registry(home).open(name)
-    task = choose_task(checkpoint, task_name)
+    given = stdin.read() if source == STREAM else source
+    task = task_for(checkpoint, task_name, given)
+    wish.check(task)
     if target != STREAM:
         format_of(target)
         check_target(target)
         if source != STREAM and source.exists() and target.exists() and source.samefile(target):
             raise UserError(f"--output {target}: this is the --input file; choose another name")
-    inputs = read_inputs(stdin.read() if source == STREAM else source, task)
+    inputs = read_inputs(given, task)
+    added = check_free(inputs.columns, columns_for(task, wish), f"{inputs.name}: has")
     say(f"{name}: labelling {counted(len(inputs), 'row')} for {task.name}")
     found = label(home, checkpoint, task, inputs.texts)
-    content = render(inputs, found, output_format(None if target == STREAM else target, inputs), safe=safe)
+    columns = answers(task, found, wish)
+    kind = output_format(None if target == STREAM else target, inputs)
+    content = render(inputs, {column: columns[column] for column in added}, kind, safe=safe)
     if target == STREAM:
         return Labelled(task.name, len(inputs), content)
     write_output(target, content)
@@ -73,6 +81,25 @@ def choose_task(checkpoint: Checkpoint, name: str | None) -> Task:
     if len(tasks) > 1:
         raise UserError(f"--task is needed: {checkpoint.name} has heads for {', '.join(tasks.names)}")
     return tasks.first
+
+
+def task_for(checkpoint: Checkpoint, name: str | None, given: Path | bytes) -> Task:
+    """Return the task `name`, the only one that the checkpoint has, or the only one whose columns the rows have."""
+    from smartcli.data.rows_to_label import columns_of
+
+    tasks = checkpoint.heads
+    if name is not None or len(tasks) == 1:
+        return choose_task(checkpoint, name)
+    columns = columns_of(given)
+    fitting = [task for task in tasks if set(task.text) <= set(columns)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        names = ", ".join(task.name for task in fitting)
+        raise UserError(f"--task is needed: the rows have the columns of {names}")
+    needed = "; ".join(f"{task.name} needs {' and '.join(task.text)}" for task in tasks)
+    where = "stdin" if isinstance(given, bytes) else str(given)
+    raise UserError(f"{where}: no task of {checkpoint.name} fits the columns {', '.join(columns)}: {needed}")
 
 
 def check_target(target: Path) -> None:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-
 NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
 """Ctrl-C; a stop from outside; what a queue sends before its time limit; a terminal that closes."""
 

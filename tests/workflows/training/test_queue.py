@@ -36,7 +36,7 @@ def program(folder: Path, name: str, text: str) -> None:
 
 
 class Queue:
-    """A stand-in for SLURM: `srun` runs a job's step, whose process gets the signal, and `scontrol requeue` is heard."""
+    """A stand-in for SLURM: `srun` runs a job's step, whose process gets the signal; `scontrol requeue` is heard."""
 
     def __init__(self, folder: Path, home: Home) -> None:
         self.folder, self.home = folder, home

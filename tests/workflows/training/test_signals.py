@@ -9,8 +9,10 @@ import pytest
 
 from smartcli.workflows.training.signals import StopFlag, stop_on_signals
 
+CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGHUP, 129)]
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGHUP, 129)])
+
+@pytest.mark.parametrize(("number", "code"), CODES)
 def test_a_signal_sets_the_flag_and_its_exit_code(number: int, code: int) -> None:
     with stop_on_signals() as stop:
         assert not stop()
