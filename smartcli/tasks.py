@@ -29,6 +29,22 @@ RESERVED_NAMES = frozenset(
 """Keys that stand beside task names in results, settings and the log."""
 
 
+FILE_KEYS = ("delimiter", "encoding", "sheet", "split")
+"""Keys that say how a task's files are read; they are left out of JSON where they say nothing."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Which part of the one file of a task becomes dev and test: `split = {dev = .1, test = .1, seed = 0}`."""
+
+    dev: float = 0.0
+    test: float = 0.0
+    seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {"dev": self.dev, "test": self.test, "seed": self.seed}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """One sentence or sentence-pair task: its columns, its labels and how it is scored."""
@@ -49,6 +65,13 @@ class Task:
     train: str | None = None
     dev: str | None = None
     test: str | None = None
+    delimiter: str | None = None
+    """Of its csv files, where it is neither comma nor tab."""
+    encoding: str | None = None
+    """Of its text files, where it is not UTF-8."""
+    sheet: str | None = None
+    """Of its xlsx files, where they have several."""
+    split: Shares | None = None
 
     @property
     def pair(self) -> bool:
@@ -66,7 +89,8 @@ class Task:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; `Task.from_json` reads them back."""
-        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        values = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        return {key: value for key, value in values.items() if key not in FILE_KEYS or value is not None}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Task:
@@ -127,6 +151,8 @@ class TaskTable:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Shares):
+        return value.to_json()
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -199,8 +225,62 @@ def parse_task(entry: Mapping[str, Any], where: str) -> Task:
         scale=_number(entry, "scale", 1.0, where),
         metric=cast(Metric, metric),
         weight=_number(entry, "weight", 1.0, where),
+        delimiter=_delimiter(entry, where),
+        encoding=_encoding(entry, where),
+        sheet=_text(entry, "sheet", where, required=False),
+        split=_shares(entry, where),
         **{split: _text(entry, split, where, required=False) for split in SPLITS},
     )
+
+
+def _delimiter(entry: Mapping[str, Any], where: str) -> str | None:
+    value = _text(entry, "delimiter", where, required=False)
+    if value is not None and (len(value) != 1 or value in '\r\n"'):
+        raise UserError(f'{where}: "delimiter" must be one character such as ";" or "\\t", found {value!r}')
+    return value
+
+
+def _encoding(entry: Mapping[str, Any], where: str) -> str | None:
+    value = _text(entry, "encoding", where, required=False)
+    if value is None:
+        return None
+    try:
+        # A codec of bytes (base64) is known too, and is no encoding of text.
+        "".encode(value)
+    except LookupError:
+        known = ("utf-8", "cp1252", "latin-1", "utf-16", "shift_jis", "gb18030")
+        raise UserError(
+            f'{where}: "encoding" must be the name of a text encoding such as {", ".join(known)}; found '
+            f"{value!r}{suggest(value, known)}"
+        ) from None
+    return value
+
+
+def _shares(entry: Mapping[str, Any], where: str) -> Shares | None:
+    value = entry.get("split")
+    if value is None:
+        return None
+    expected = f'{where}: "split" must be like {{dev = 0.1, test = 0.1, seed = 0}}'
+    if (
+        not isinstance(value, Mapping)
+        or not value.keys() <= {"dev", "test", "seed"}
+        or not {"dev", "test"} & value.keys()
+    ):
+        raise UserError(f"{expected}, found {value!r}")
+    parts = {key: value.get(key, 0) for key in ("dev", "test")}
+    for key, part in parts.items():
+        if isinstance(part, bool) or not isinstance(part, int | float) or not 0 <= part < 1:
+            raise UserError(f'{expected}; "{key}" is a part of the rows from 0 to below 1, found {part!r}')
+        if part and entry.get(key):
+            raise UserError(f'{where}: "{key}" stands twice, as a file and in "split"; leave one out')
+    seed = value.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise UserError(f'{expected}; "seed" is a whole number, found {seed!r}')
+    if not 0 < sum(parts.values()) <= 0.9:
+        raise UserError(f"{expected}; dev and test together must leave a tenth of the rows, found {value!r}")
+    if not entry.get("train"):
+        raise UserError(f'{where}: "split" divides the file of "train"; found no "train"')
+    return Shares(float(parts["dev"]), float(parts["test"]), seed)
 
 
 def _range(value: Any, kind: str, where: str) -> tuple[float, float] | None:

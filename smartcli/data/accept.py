@@ -8,6 +8,7 @@ from pathlib import Path
 
 from smartcli.data.labels import LabelReader, WrongLabel
 from smartcli.data.readers import Cell, Problems, RawTable, open_table
+from smartcli.data.readers.columns import Form
 from smartcli.data.readers.problems import shorten
 from smartcli.data.rows import Row
 from smartcli.errors import UserError
@@ -26,6 +27,11 @@ class SplitSource:
     id: str | None = None
     fold_ids: bool = False
     """Whether ids are lower-cased, as the course's loader does."""
+
+
+def form_of(task: Task) -> Form:
+    """Return how the files of a task are declared to be read."""
+    return Form((task.delimiter,) if task.delimiter else None, task.encoding, task.sheet)
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class SplitReader:
         optional = (source.label,) if source.split == "test" else ()
         for path in source.paths:
             try:
-                with open_table(path, required, optional, problems=self.problems) as table:
+                with open_table(path, required, optional, problems=self.problems, form=form_of(source.task)) as table:
                     yield from self._accepted(table)
             except UserError as error:
                 self.problems.add(str(error))

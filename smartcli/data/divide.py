@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from itertools import compress
 
 import numpy as np
 
@@ -36,16 +37,10 @@ def divide(sink: RowSink, task: str) -> int:
     rows = sink.take_back(task, "train")
     place = assign(len(rows))
     for number, split in enumerate(SPLITS):
-        sink.write(task, split, _chosen(rows, place == number), rows.sides)
+        sink.write(task, split, chosen(rows, place == number), rows.sides)
     return len(rows)
 
 
-def _chosen(rows: SplitRows, mask: np.ndarray) -> Iterator[Row]:
-    assert rows.labels is not None
-    ids = rows.ids.to_pylist()
-    at = 0
-    for batch in zip(*(rows.batches(side) for side in range(rows.sides)), strict=True):
-        for texts in zip(*batch, strict=True):
-            if mask[at]:
-                yield ids[at], texts, float(rows.labels[at])
-            at += 1
+def chosen(rows: SplitRows, mask: np.ndarray) -> Iterator[Row]:
+    """Yield the rows where `mask` (n,) holds, in order."""
+    return compress(rows.all(), mask)

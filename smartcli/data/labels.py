@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from smartcli.data.readers.problems import shorten
+from smartcli.errors import suggest
 from smartcli.tasks import Task
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -22,13 +23,19 @@ class WrongLabel(ValueError):
 
 
 class LabelReader:
-    """Reads one task's labels; without declared classes it learns them from the rows that it reads first."""
+    """Reads one task's labels; without declared classes it learns them from the rows that it reads first.
+
+    While it learns, a label's number is only its place in the order of first sight; `finish_learning` gives the names
+    in their order, and `renumbered` turns those numbers into theirs.
+    """
 
     def __init__(self, task: Task, scale: float | None = None) -> None:
         self.task = task
         self.scale = task.scale if scale is None else scale
         self.classes = {name: float(place) for place, name in enumerate(task.labels)}
-        self.learning = task.kind == "classification" and not task.labels
+        self.learning = task.kind != "regression" and not task.labels
+        self.renumbered: tuple[float, ...] = ()
+        self._learnt = False
         self._known: dict[object, float] = {}
         self._numbers = bool(self.classes) and all(WHOLE.fullmatch(name) for name in self.classes)
 
@@ -37,7 +44,8 @@ class LabelReader:
         key = (type(cell), cell)
         known = self._known.get(key)
         if known is None:
-            text = str(int(cell)) if isinstance(cell, bool) and "1" in self.classes else str(cell)
+            number = isinstance(cell, bool) and (self.learning or "1" in self.classes)
+            text = str(int(cell)) if number else str(cell)
             known = self._score(text) if self.task.kind == "regression" else self._class(text.strip())
             self._known[key] = known
         return known
@@ -51,17 +59,21 @@ class LabelReader:
         return number == UNLABELLED and "-1" not in self.classes and low > UNLABELLED
 
     def finish_learning(self) -> Sequence[str]:
-        """Return the class names learnt from whole numbers; WrongLabel when a number in between never stands."""
+        """Return the class names in order: numbers by size, else by the alphabet. WrongLabel for too few or many."""
         self.learning = False
-        numbers = {int(value) for value in self._known.values()}
-        missing = [str(value) for value in range(max(numbers, default=0) + 1) if value not in numbers]
-        if missing or len(numbers) < 2:
-            found = ", ".join(str(value) for value in sorted(numbers)[:10])
-            raise WrongLabel(f'expected the classes 0, 1, 2, … each at least once, found {found}; declare "labels"')
-        names = tuple(str(value) for value in sorted(numbers))
-        self.classes = {name: float(place) for place, name in enumerate(names)}
-        self._numbers = True
-        return names
+        self._learnt = True
+        names = sorted(self.classes, key=_order)
+        if self.task.kind == "binary" and set(names) <= {"0", "1"}:
+            names = ["0", "1"]
+        wanted = "two different labels" if self.task.kind == "binary" else "at least two different labels"
+        if len(names) < 2 or (self.task.kind == "binary" and len(names) > 2):
+            listed = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+            raise WrongLabel(f'expected {wanted} in "{self.task.label}", found {len(names)}: {listed}')
+        place = {name: float(number) for number, name in enumerate(names)}
+        self.renumbered = tuple(place[name] for name in self.classes)
+        self.classes, self._known = place, {}
+        self._numbers = all(WHOLE.fullmatch(name) for name in names)
+        return tuple(names)
 
     def expected(self) -> str:
         """Return what a label must be, for messages."""
@@ -69,15 +81,15 @@ class LabelReader:
             low, high = (value / self.scale for value in self.task.range)
             scaled = f" (times {self.scale:g})" if self.scale != 1 else ""
             return f"a number from {low:g} to {high:g}{scaled}"
-        if not self.classes:
-            return 'a whole number from 0 (or declare "labels")'
         names = list(self.classes)
         if self._numbers and names == [str(i) for i in range(len(names))] and len(names) > 2:
             return f"a whole number from 0 to {len(names) - 1}"
-        return "one of " + ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+        learnt = " (the labels of the train split)" if self._learnt else ""
+        return "one of " + ", ".join(names[:12]) + (", …" if len(names) > 12 else "") + learnt
 
     def _wrong(self, text: str) -> WrongLabel:
-        return WrongLabel(f"expected {self.expected()}, found {shorten(text, 30)}")
+        near = "" if self._numbers else suggest(text, list(self.classes))
+        return WrongLabel(f"expected {self.expected()}, found {shorten(text, 30)}{near}")
 
     def _score(self, text: str) -> float:
         number = _number(text)
@@ -89,19 +101,33 @@ class LabelReader:
         return min(max(number * self.scale, low), high)
 
     def _class(self, text: str) -> float:
+        if self.learning:
+            return self._learn(_canonical(text))
         if text in self.classes:
             return self.classes[text]
-        number = _number(text) if self._numbers or self.learning else None
-        if number is None or number != int(number) or number < 0:
-            raise self._wrong(text)
-        if self.learning:
-            if number >= MOST_CLASSES:
-                raise WrongLabel(f"expected a class below {MOST_CLASSES}, found {shorten(text, 30)}")
-            return float(int(number))
-        name = str(int(number))
+        name = _canonical(text)
         if name not in self.classes:
             raise self._wrong(text)
         return self.classes[name]
+
+    def _learn(self, name: str) -> float:
+        if len(self.classes) >= MOST_CLASSES and name not in self.classes:
+            raise WrongLabel(
+                f"expected at most {MOST_CLASSES} different labels, found {shorten(name, 30)} as a further one; for "
+                'scores declare kind = "regression" and their "range"'
+            )
+        return self.classes.setdefault(name, float(len(self.classes)))
+
+
+def _canonical(text: str) -> str:
+    """Return a whole number as such (1.0 is 1), any other text as it is."""
+    number = _number(text)
+    return str(int(number)) if number is not None and number == int(number) else text
+
+
+def _order(name: str) -> tuple[bool, float, str, str]:
+    number = _number(name)
+    return (number is None, number or 0.0, name.casefold(), name)
 
 
 def _number(text: str) -> float | None:

@@ -18,9 +18,9 @@ SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl",
 def output_format(path: Path | None, inputs: RowsToLabel) -> str:
     """Return csv, tsv, jsonl or parquet: as the extension says, or for stdout (None) as the input is."""
     if path is None:
-        if inputs.kind == "csv":
-            return "tsv" if inputs.delimiter == "\t" else "csv"
-        return "csv" if inputs.kind == "parquet" else inputs.kind
+        if inputs.kind == "csv" and inputs.delimiter == "\t":
+            return "tsv"
+        return "csv" if inputs.kind in ("parquet", "xlsx") else inputs.kind
     return format_of(path)
 
 

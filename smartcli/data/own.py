@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 from smartcli.data.accept import SplitSource
+from smartcli.data.own_split import divide_own
 from smartcli.data.reading import Reading, read_splits
 from smartcli.data.saving import RowSink
 from smartcli.errors import UserError
@@ -37,7 +38,10 @@ def read_table(folder: Path) -> TaskTable:
     table = parse_task_table(value, str(path))
     for task in table:
         _check(task, f'{path}, task "{task.name}"')
-    return table
+    named = {entry["name"] for entry in value["task"] if entry.get("labels")}
+    # A binary task whose labels are not declared learns them from its train file, as a classification does.
+    learns = {task.name for task in table if task.kind == "binary" and task.train} - named
+    return TaskTable(tuple(task.with_labels(()) if task.name in learns else task for task in table))
 
 
 def _check(task: Task, where: str) -> None:
@@ -65,8 +69,10 @@ def read_own(folder: Path, sink: RowSink, strict: bool = False) -> Reading:
     """Read a folder of own tasks into `sink`; one UserError lists what is wrong, by file and line."""
     table = read_table(folder)
     reading = read_splits(table, own_sources(folder, table), sink, strict=strict)
-    for task in table:
-        missing = [split for split in ("train", "dev") if not task.file(split)]
+    for task in reading.tasks:
+        if task.split is not None:
+            reading.notes.append(divide_own(sink, task, task.split))
+        missing = [split for split in ("train", "dev") if split not in sink.splits[task.name]]
         if missing:
             what = "be trained on" if "train" in missing else "choose a best epoch"
             reading.warnings.append(f'task "{task.name}" has no {" and no ".join(missing)} file, so it cannot {what}')

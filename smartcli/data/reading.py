@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -20,6 +20,8 @@ class Reading:
     tasks: TaskTable
     skipped: list[Skipped] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What was done that a reader must know, such as how one file was divided."""
 
 
 def read_splits(
@@ -48,6 +50,9 @@ def read_splits(
                 learnt[task.name] = task.with_labels(labels.finish_learning())
             except WrongLabel as error:
                 problems.add(f'{source.paths[0]}: task "{task.name}", {source.split} split: {error}')
+                continue
+            if source.split in sink.splits.get(task.name, {}) and list(labels.renumbered) != sorted(labels.renumbered):
+                renumber(sink, task.name, source.split, labels.renumbered)
     problems.raise_if_any()
     reading.tasks = TaskTable(tuple(learnt.get(task.name, task) for task in table))
     return reading
@@ -77,6 +82,13 @@ def _read_one(
             f'{source.paths[0]}: every "{source.label}" of task "{task.name}" is at most 1, while its range is '
             f'{low:g} to {high:g}; if the file counts from 0 to 1, declare "scale"'
         )
+
+
+def renumber(sink: RowSink, task: str, split: str, numbers: Sequence[float]) -> None:
+    """Write a split again with `numbers[i]` as the label of rows that have i."""
+    rows = sink.take_back(task, split)
+    again = ((name, texts, None if label is None else numbers[int(label)]) for name, texts, label in rows.all())
+    sink.write(task, split, again, rows.sides)
 
 
 def _counts_to_one(high: float, scale: float, highest: float | None) -> bool:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -82,6 +83,14 @@ class SplitRows:
     def id_list(self) -> list[str]:
         """Return all ids, in order."""
         return [str(value) for value in self.ids.to_pylist()]
+
+    def all(self) -> Iterator[Row]:
+        """Yield every row as it was written: id, texts, label or None."""
+        ids = (str(value) for value in self.ids.to_pylist())
+        labels = repeat(None) if self.labels is None else map(float, self.labels)
+        columns = [self.batches(side) for side in range(self.sides)]
+        texts = (row for batch in zip(*columns, strict=True) for row in zip(*batch, strict=True))
+        yield from zip(ids, texts, labels, strict=False)
 
     def batches(self, side: int, size: int = BATCH_ROWS) -> Iterator[list[str]]:
         """Yield the texts of one side in order, at most `size` at a time, and fewer where they are long."""

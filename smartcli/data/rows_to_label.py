@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from smartcli.data.readers import FORMATS, Problems, RawTable, open_stream, open_table
-from smartcli.data.readers.columns import Wanted
+from smartcli.data.readers.columns import Form, Wanted
+from smartcli.data.readers.lines import guess_encoding
 from smartcli.errors import UserError
 from smartcli.tasks import Task
 
+ANY_DELIMITER = (",", "\t", ";", "|")
+"""Whichever splits the header into the task's columns: what is labelled need not be declared."""
+WHOLE = ("csv", "xlsx")
+"""Formats whose rows are read with all their cells."""
 STREAM = "-"
 """The name of stdin and stdout in options."""
 
@@ -42,7 +47,8 @@ def read_inputs(source: Path | bytes, task: Task) -> RowsToLabel:
     any other fault.
     """
     problems = Problems()
-    with _opened(source, task.text, problems) as (table, kind):
+    form = Form(ANY_DELIMITER, task.encoding if _is_not_utf8(source) else None, task.sheet)
+    with _opened(source, task.text, problems, form) as (table, kind):
         inputs = _read(table, kind, task, problems, source)
     problems.raise_if_any()
     if not inputs.rows:
@@ -52,20 +58,31 @@ def read_inputs(source: Path | bytes, task: Task) -> RowsToLabel:
 
 def columns_of(source: Path | bytes) -> tuple[str, ...]:
     """Return the columns of a file, or of the bytes of stdin; of JSON lines the keys of the first object."""
-    with _opened(source, (), Problems()) as (table, _):
+    with _opened(source, (), Problems(), Form(ANY_DELIMITER)) as (table, _):
         return table.header
 
 
+def _is_not_utf8(source: Path | bytes) -> bool:
+    """Return whether a text is not UTF-8; then it is read in the encoding that the task's own files have."""
+    if isinstance(source, Path) and (
+        FORMATS.get(source.suffix.lower()) not in ("csv", "jsonl") or not source.is_file()
+    ):
+        return False
+    return guess_encoding(source if isinstance(source, bytes) else source.read_bytes()) is not None
+
+
 @contextlib.contextmanager
-def _opened(source: Path | bytes, needed: Sequence[str], problems: Problems) -> Iterator[tuple[RawTable, str]]:
-    """Open a file or the bytes of stdin for reading the `needed` columns, of CSV all; and yield the kind."""
+def _opened(
+    source: Path | bytes, needed: Sequence[str], problems: Problems, form: Form
+) -> Iterator[tuple[RawTable, str]]:
+    """Open a file or the bytes of stdin for reading the `needed` columns, of csv and xlsx all; and yield the kind."""
     if isinstance(source, bytes):
         kind = _kind_of(source)
         wanted = Wanted(tuple(needed), everything=kind == "csv")
-        yield open_stream(io.BytesIO(source), "stdin", kind, wanted, problems), kind
+        yield open_stream(io.BytesIO(source), "stdin", kind, wanted, problems, form), kind
         return
     kind = FORMATS.get(source.suffix.lower(), "")
-    with open_table(source, needed, problems=problems, everything=kind == "csv") as table:
+    with open_table(source, needed, problems=problems, everything=kind in WHOLE, form=form) as table:
         yield table, kind
 
 
@@ -85,7 +102,7 @@ def _read(table: RawTable, kind: str, task: Task, problems: Problems, source: Pa
         if found:
             texts.append(found)
             lines.append(line)
-            if kind == "csv":
+            if kind in WHOLE:
                 rows.append(cells)
     columns = table.header
     if kind == "jsonl":

@@ -56,22 +56,61 @@ def test_wrong_labels(task: Task, cell: str, expected: str) -> None:
 def test_undeclared_classes_are_learnt_from_whole_numbers() -> None:
     task = parse_task({**BASE, "kind": "classification"}, "t")
     reader = LabelReader(task)
-    assert [reader.read(cell) for cell in ("2", "0", "1.0")] == [2, 0, 1]
-    with pytest.raises(WrongLabel, match='declare "labels"'):
-        reader.read("good")
-    with pytest.raises(WrongLabel, match="below 1000"):
-        reader.read("100000")
+    assert [reader.read(cell) for cell in ("2", "0", "1.0", "2")] == [0, 1, 2, 0], "in the order of first sight"
     assert list(reader.finish_learning()) == ["0", "1", "2"]
+    assert reader.renumbered == (2, 0, 1)
+    assert reader.read("2.0") == 2
     with pytest.raises(WrongLabel, match="0 to 2"):
         reader.read("3")
 
 
-def test_a_gap_between_learnt_classes_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("cells", "names"),
+    [
+        (["parks", "waste", "Roads"], ["parks", "Roads", "waste"]),
+        (["yes", "no"], ["no", "yes"]),
+        (["TRUE", "FALSE"], ["FALSE", "TRUE"]),
+        (["7", "1", "3", "10"], ["1", "3", "7", "10"]),
+        (["3.5", "-1", "2"], ["-1", "2", "3.5"]),
+        (["b", "2", "a"], ["2", "a", "b"]),
+        ([3, 1.0, "2"], ["1", "2", "3"]),
+        ([True, False], ["0", "1"]),
+    ],
+)
+def test_names_are_learnt_in_the_order_of_numbers_or_of_the_alphabet(cells: list[object], names: list[str]) -> None:
     reader = LabelReader(parse_task({**BASE, "kind": "classification"}, "t"))
-    for cell in ("0", "2"):
+    first = [reader.read(cell) for cell in cells]  # type: ignore[arg-type]
+    assert list(reader.finish_learning()) == names
+    assert [reader.renumbered[int(number)] for number in first] == [reader.read(cell) for cell in cells]  # type: ignore[arg-type]
+    with pytest.raises(WrongLabel, match="found 'other'"):
+        reader.read("other")
+
+
+def test_a_binary_task_learns_two_names_and_numbers_stay_0_and_1() -> None:
+    task = parse_task({**BASE, "kind": "binary"}, "t").with_labels(())
+    for cells, names in ((["yes", "no"], ["no", "yes"]), (["1"], ["0", "1"]), (["0", "1.0"], ["0", "1"])):
+        reader = LabelReader(task)
+        for cell in cells:
+            reader.read(cell)
+        assert list(reader.finish_learning()) == names
+    reader = LabelReader(task)
+    for cell in ("a", "b", "c"):
         reader.read(cell)
-    with pytest.raises(WrongLabel, match="found 0, 2"):
+    with pytest.raises(WrongLabel, match='expected two different labels in "y", found 3: a, b, c'):
         reader.finish_learning()
+
+
+def test_too_few_and_too_many_labels_are_refused() -> None:
+    task = parse_task({**BASE, "kind": "classification"}, "t")
+    reader = LabelReader(task)
+    reader.read("one")
+    with pytest.raises(WrongLabel, match="at least two different labels"):
+        reader.finish_learning()
+    reader = LabelReader(task)
+    for number in range(1000):
+        reader.read(f"{number / 7:.5f}")
+    with pytest.raises(WrongLabel, match=r'at most 1000 different labels.*kind = "regression"'):
+        reader.read("0.5")
 
 
 def test_minus_one_marks_no_label_only_where_it_is_none() -> None:

@@ -117,7 +117,7 @@ def test_the_same_rows_in_another_format_or_place_have_the_same_fingerprint(tmp_
         ("scale = 5", "scale = 5.5", r"close\.parquet:2: wrong score: expected a number from 0 to 0\.909091"),
         ('dev = "topic.tsv"', 'dev = "none.tsv"', r"none\.tsv: no such file"),
         ('dev = "topic.tsv"', 'dev = "topic.xls"', r"topic\.xls: unknown kind of file"),
-        ('labels = ["no", "yes"]', "", r"rude\.jsonl:1: wrong rude: expected one of 0, 1, found 'no'"),
+        ('["no", "yes"]', '["no", "ja"]', r"rude\.jsonl:2: wrong rude: expected one of no, ja, found 'yes'"),
         ('"garden", ', "", r"topic\.tsv:2: wrong topic: expected one of kitchen, street, found 'garden'"),
         ('train = "stars.csv"\n', "", r'task "stars": without a "train" file the class names are unknown'),
         ('train = "stars.csv"\ndev = "stars.csv"', "", r'task "stars": no files'),

@@ -38,7 +38,7 @@ def test_minilm_is_found_without_running_its_package() -> None:
 
 def test_minilm_not_installed_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("smartcli.families.find.MINILM_PACKAGE", "package_that_is_not_there")
-    with pytest.raises(UserError, match=r"pip install 'smartcli\[demo\]'"):
+    with pytest.raises(UserError, match=r"pip install 'smart-finetune\[demo\]'"):
         find_encoder("minilm")
     assert is_at_hand("minilm") is None
 

@@ -75,7 +75,7 @@ def test_without_a_listener_nothing_is_printed(hub: Hub, capsys: pytest.CaptureF
 
 def test_without_the_library_it_is_said_how_to_get_it(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(UserError, match=r"pip install 'smartcli\[hub\]'.*--encoder minilm"):
+    with pytest.raises(UserError, match=r"pip install 'smart-finetune\[hub\]'.*--encoder minilm"):
         find_encoder("own/tiny")
     assert is_at_hand("own/tiny") is None
 

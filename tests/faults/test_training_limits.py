@@ -152,6 +152,10 @@ def limit_memory(more: int = 0) -> None:
 def train_in_little_memory(home: str, encoder: str, split: str, options: dict[str, str]) -> None:
     """Go on with the run "short"; the limit falls before the first step, or after the last one before dev."""
 
+    # AdamW and correlations load them: what lacks memory must be a batch, and not a library.
+    import scipy.stats  # noqa: F401
+    import torch._dynamo  # noqa: F401
+
     def hear(event: Event) -> None:
         if split == "train" and event["event"] == "start":
             limit_memory(24 << 20)  # room for the thread that packs batches

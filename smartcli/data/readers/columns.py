@@ -1,4 +1,4 @@
-"""Which of a file's columns are needed, and what is wrong with its header."""
+"""Which of a file's columns are needed, how it is to be read, and what is wrong with its header."""
 
 from __future__ import annotations
 
@@ -13,6 +13,19 @@ from smartcli.visible import visible
 
 INDEX = re.compile(r"\s*(\d+(\.\d+)?)?\s*", re.ASCII)
 """A column without a name or named by a bare number is an index and may repeat."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a file is to be read where it is declared: None leaves it open."""
+
+    delimiters: tuple[str, ...] | None = None
+    """Of csv files: the one that was declared, or those to choose from."""
+    encoding: str | None = None
+    sheet: str | None = None
+
+
+PLAIN = Form()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ A row is named by the physical line on which it starts, newlines inside quoted f
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -12,7 +13,7 @@ from operator import itemgetter
 from typing import Any, BinaryIO
 
 from smartcli.counts import counted
-from smartcli.data.readers.columns import Wanted
+from smartcli.data.readers.columns import PLAIN, Form, Wanted
 from smartcli.data.readers.lines import BadBytes, text_lines
 from smartcli.data.readers.problems import Problems
 from smartcli.errors import UserError
@@ -20,21 +21,25 @@ from smartcli.errors import UserError
 CELL_LIMIT = 2**31 - 1
 HEADER_LINES = 50
 DELIMITERS = {"\t": "tab", ",": "comma"}
+"""Those that are found without being declared."""
+OTHERS = {";": "semicolon", "|": "vertical bar", ":": "colon", " ": "space"}
 
 Rows = Iterator[tuple[int, Sequence[str]]]
 
 
 def read_delimited(
-    stream: BinaryIO, name: str, wanted: Wanted, problems: Problems
+    stream: BinaryIO, name: str, wanted: Wanted, problems: Problems, form: Form = PLAIN
 ) -> tuple[tuple[str, ...], tuple[str, ...], Rows, str]:
     """Return header, columns to read, the rows (line, cells of these columns) and the delimiter.
 
-    The delimiter is tab or comma, whichever splits the header into the wanted columns. Rows with a wrong
-    number of fields go to `problems`; what makes the rest of a file unreadable is a UserError.
+    The delimiter is what `form` declares, else tab or comma, whichever splits the header into the wanted columns.
+    Rows with a wrong number of fields go to `problems`; what makes the rest of a file unreadable is a UserError.
     """
     csv.field_size_limit(CELL_LIMIT)
-    lines = text_lines(stream)
-    head, header, delimiter = _header(lines, name, wanted)
+    lines = text_lines(stream, form.encoding)
+    head, header, delimiter = _header(lines, name, wanted, form.delimiters or tuple(DELIMITERS))
+    if form.delimiters is None:
+        _check_delimiter(head, header, name, wanted)
     columns = wanted.choose(header, f"{name}:1")
     places = list(range(len(header))) if wanted.everything else [header.index(column) for column in columns]
     reader = csv.reader(chain(head, lines), delimiter=delimiter, strict=True)
@@ -42,9 +47,20 @@ def read_delimited(
     return tuple(header), columns, _rows(reader, name, len(header), places, delimiter, problems), delimiter
 
 
-def _header(lines: Iterator[str], name: str, wanted: Wanted) -> tuple[list[str], list[str], str]:
+def _check_delimiter(head: list[str], header: list[str], name: str, wanted: Wanted) -> None:
+    """Raise a UserError where another delimiter finds the wanted columns, and this one does not."""
+    for other, word in OTHERS.items():
+        with contextlib.suppress(csv.Error):
+            found = next(csv.reader(head, delimiter=other, strict=True), [])
+            if len(found) > len(header) and wanted.score(found) > wanted.score(header):
+                raise UserError(f'{name}:1: this looks separated by {word}s; write delimiter = "{other}" in tasks.toml')
+
+
+def _header(
+    lines: Iterator[str], name: str, wanted: Wanted, delimiters: Sequence[str]
+) -> tuple[list[str], list[str], str]:
     head: list[str] = []
-    likely = sorted(DELIMITERS, key=lambda d: (d == ",") == name.lower().endswith(".tsv"))
+    likely = sorted(delimiters, key=lambda d: (d == ",") == name.lower().endswith(".tsv"))
     reason: csv.Error | None = None
     try:
         for line in lines:
@@ -67,6 +83,10 @@ def _header(lines: Iterator[str], name: str, wanted: Wanted) -> tuple[list[str],
     if reason is not None:
         raise UserError(f"{name}:1: {_reason(reason, ',')}")
     raise UserError(f"{name}:1: the file is empty; expected a header with {_names(wanted)}, then rows")
+
+
+def _word(delimiter: str) -> str:
+    return (DELIMITERS | OTHERS).get(delimiter, repr(delimiter))
 
 
 def _fits(pair: tuple[list[str], str], likely: list[str]) -> tuple[bool, bool]:
@@ -97,7 +117,7 @@ def _rows(reader: Any, name: str, width: int, places: list[int], delimiter: str,
             if len(row) != width:
                 problems.add(
                     f"{name}:{at}: expected {counted(width, 'field')} as in the header, found {len(row):,}; "
-                    f"quote a field that holds a {DELIMITERS[delimiter]}"
+                    f"quote a field that holds a {_word(delimiter)}"
                 )
                 continue
             if start - at > 2 and delimiter == "\t" and _holds_rows(row, width):
@@ -131,7 +151,7 @@ def _reason(error: csv.Error, delimiter: str) -> str:
         return "a quoted field is not closed before the file ends; close the quote, or double it inside the field"
     if "expected after" in text:
         return (
-            f"text after a closing quote; expected a {DELIMITERS[delimiter]} or the end of the line; "
+            f"text after a closing quote; expected a {_word(delimiter)} or the end of the line; "
             'a quote inside a quoted field must be doubled ("")'
         )
     if "new-line character" in text:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-from smartcli.data.readers.columns import Wanted
+from smartcli.data.readers.columns import PLAIN, Form, Wanted
 from smartcli.data.readers.lines import BadBytes, text_lines
 from smartcli.data.readers.problems import Problems
 from smartcli.errors import UserError
@@ -16,11 +16,11 @@ Cell = str | int | float | bool | None
 
 
 def read_json_lines(
-    stream: BinaryIO, name: str, wanted: Wanted, problems: Problems
+    stream: BinaryIO, name: str, wanted: Wanted, problems: Problems, form: Form = PLAIN
 ) -> tuple[tuple[str, ...], tuple[str, ...], Iterator[tuple[int, Sequence[Cell]]]]:
     """Return the first object's keys, the columns to read, and the rows (line, cells of these columns)."""
     before = problems.count
-    objects = _objects(stream, name, problems)
+    objects = _objects(stream, name, problems, form.encoding)
     first = next(objects, None)
     if first is None and problems.count > before:
         return (), wanted.needed, iter(())
@@ -67,10 +67,12 @@ def _is_text(cell: str) -> bool:
     return True
 
 
-def _objects(stream: BinaryIO, name: str, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
+def _objects(
+    stream: BinaryIO, name: str, problems: Problems, encoding: str | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
     blank = line = 0
     try:
-        for line, text in enumerate(text_lines(stream), start=1):
+        for line, text in enumerate(text_lines(stream, encoding), start=1):
             stripped = text.strip(" \t\r\n")
             if not stripped:
                 blank = blank or line

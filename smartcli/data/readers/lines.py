@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 from collections.abc import Iterator
 from itertools import chain
@@ -10,6 +11,7 @@ from typing import BinaryIO
 BLOCK = 1 << 20
 BOM = b"\xef\xbb\xbf"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
+NAMES = {"cp1252": "Windows-1252", "latin-1": "Latin-1"}
 
 
 class BadBytes(Exception):
@@ -21,13 +23,44 @@ class BadBytes(Exception):
         self.reason = reason
 
 
-def text_lines(stream: BinaryIO) -> Iterator[str]:
+def text_lines(stream: BinaryIO, encoding: str | None = None) -> Iterator[str]:
     """Yield the lines of `stream`, each with its end (`\\n` or `\\r\\n`), without a byte order mark.
 
     Only `\\n` ends a line. BadBytes comes exactly when the line at fault is asked for, so that a parser
-    still knows in which row it stands.
+    still knows in which row it stands. `encoding` is UTF-8 where it is None.
     """
-    return chain.from_iterable(_blocks(stream))
+    if encoding is None or codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
+        return chain.from_iterable(_blocks(stream))
+    return _in_encoding(stream.read(), encoding)
+
+
+def _in_encoding(raw: bytes, encoding: str) -> Iterator[str]:
+    """Yield the lines of a text that stands in memory whole: other encodings have no line ends to cut blocks at."""
+    try:
+        text, reason = raw.decode(encoding), ""
+    except UnicodeError as error:
+        start = error.start if isinstance(error, UnicodeDecodeError) else 0
+        text = raw[:start].decode(encoding, "ignore")
+        text = text[: text.rfind("\n") + 1]
+        found = f"byte 0x{raw[start]:02x}" if start < len(raw) else "other bytes"
+        reason = f'expected text in {encoding}, as "encoding" says, found {found}'
+    text = text.removeprefix("\ufeff")
+    yield from io.StringIO(text, newline="\n")
+    if reason:
+        raise BadBytes(text.count("\n") + 1, reason)
+
+
+def guess_encoding(raw: bytes) -> str | None:
+    """Return what a text reads as, of UTF-8 (None), UTF-16 with a byte order mark, Windows-1252 and Latin-1."""
+    if raw.startswith(UTF16):
+        return "utf-16"
+    for name in ("utf-8", "cp1252"):
+        try:
+            raw.decode(name)
+        except UnicodeDecodeError:
+            continue
+        return None if name == "utf-8" else name
+    return "latin-1"
 
 
 def _blocks(stream: BinaryIO) -> Iterator[io.StringIO]:
@@ -44,7 +77,10 @@ def _blocks(stream: BinaryIO) -> Iterator[io.StringIO]:
         if line == 1 and whole.startswith(BOM):
             whole = whole[len(BOM) :]
         if line == 1 and whole.startswith(UTF16):
-            raise BadBytes(1, "expected UTF-8 text, found UTF-16; save the file as UTF-8")
+            raise BadBytes(
+                1,
+                'expected UTF-8 text, found UTF-16; write encoding = "utf-16" in tasks.toml, or save the file as UTF-8',
+            )
         yield from _decoded(whole, line)
         line += whole.count(b"\n")
         if not block:
@@ -59,7 +95,10 @@ def _decoded(whole: bytes, line: int) -> Iterator[io.StringIO]:
     except UnicodeDecodeError as error:
         if at < 0 or error.start < at:
             found = f"byte 0x{whole[error.start]:02x}"
-            at, reason = error.start, f"expected UTF-8 text, found {found}; save the file as UTF-8 (it may be Latin-1)"
+            guess = guess_encoding(whole)
+            reads = f"it reads as {NAMES[guess]}: " if guess in NAMES else ""
+            advice = f'{reads}write encoding = "{guess}" in tasks.toml, or save the file as UTF-8'
+            at, reason = error.start, f"expected UTF-8 text, found {found}; {advice}"
         text = ""
     if at < 0:
         yield io.StringIO(text, newline="\n")

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from smartcli.data.readers.columns import Wanted
+from smartcli.data.readers.columns import PLAIN, Form, Wanted
 from smartcli.data.readers.delimited import read_delimited
 from smartcli.data.readers.jsonlines import read_json_lines
 from smartcli.data.readers.parquet import read_parquet
 from smartcli.data.readers.problems import Problems
+from smartcli.data.readers.sheet import read_sheet
 from smartcli.errors import UserError
 
 FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+FORMATS |= {".xlsx": "xlsx"}
 
 Cell = str | int | float | bool | None
 
@@ -42,8 +44,9 @@ def open_table(
     *,
     problems: Problems,
     everything: bool = False,
+    form: Form = PLAIN,
 ) -> Iterator[RawTable]:
-    """Open a .csv, .tsv, .jsonl or .parquet file for reading its `needed` and `optional` columns.
+    """Open a .csv, .tsv, .jsonl, .parquet or .xlsx file for reading its `needed` and `optional` columns.
 
     What is wrong with single rows goes to `problems`; a file that cannot be read (missing, a folder,
     another encoding, a column missing, a quote not closed) is a UserError that names file and line.
@@ -59,15 +62,21 @@ def open_table(
             exists = path.exists()
             raise UserError(f"{path}: {'not a plain file' if exists else 'no such file'}; expected a {kind} file")
         with path.open("rb") as stream:
-            yield open_stream(stream, str(path), kind, Wanted(tuple(needed), tuple(optional), everything), problems)
+            yield open_stream(
+                stream, str(path), kind, Wanted(tuple(needed), tuple(optional), everything), problems, form
+            )
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def open_stream(stream: BinaryIO, name: str, kind: str, wanted: Wanted, problems: Problems) -> RawTable:
-    """Read an open binary stream of the given kind: csv (comma or tab), jsonl or parquet."""
+def open_stream(
+    stream: BinaryIO, name: str, kind: str, wanted: Wanted, problems: Problems, form: Form = PLAIN
+) -> RawTable:
+    """Read an open binary stream of the given kind: csv, jsonl, parquet or xlsx."""
+    if kind == "xlsx":
+        return RawTable(name, *read_sheet(stream, name, wanted, problems, form))
     if kind == "parquet":
         return RawTable(name, *read_parquet(stream, name, wanted, problems))
     if kind == "jsonl":
-        return RawTable(name, *read_json_lines(stream, name, wanted, problems))
-    return RawTable(name, *read_delimited(stream, name, wanted, problems))
+        return RawTable(name, *read_json_lines(stream, name, wanted, problems, form))
+    return RawTable(name, *read_delimited(stream, name, wanted, problems, form))

@@ -135,7 +135,8 @@ def _read(
 
         return read_hub(sink, splits=splits, strict=strict, say=say)
     assert folder is not None
-    return (read_course if kind == "cs224n" else read_own)(folder, sink, strict), []
+    reading = (read_course if kind == "cs224n" else read_own)(folder, sink, strict)
+    return reading, reading.notes
 
 
 def _info(kind: str, name: str, reading: Reading, sink: RowSink, notes: list[str]) -> dict[str, Any]:

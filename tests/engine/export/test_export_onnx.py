@@ -100,5 +100,5 @@ def test_onnxruntime_gives_the_packed_models_outputs(model_type: str, task: str,
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_onnx, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'smartcli\[onnx\]'"):
+    with pytest.raises(UserError, match=r"pip install 'smart-finetune\[onnx\]'"):
         export_onnx.check_installed()

@@ -164,5 +164,5 @@ def test_aggregators_that_cannot_work_here_are_refused_with_the_known_ones(name:
 
 def test_without_torchjd_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torchjd", None)
-    with pytest.raises(UserError, match=r"smartcli\[aggregators\]"):
+    with pytest.raises(UserError, match=r"smart-finetune\[aggregators\]"):
         weighting("torchjd:mgda")

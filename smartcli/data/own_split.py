@@ -1,0 +1,93 @@
+"""`split = {dev = .1, test = .1, seed = 0}`: one file of a task divided, the same for everyone.
+
+Rows are divided by what they say and not by where they stand: groups of rows with one text stay together, and their
+order is that of a hash of seed, task and text. Each label (or tenth of the scores) is divided for itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smartcli.data.divide import chosen
+from smartcli.data.rows import SplitRows
+from smartcli.data.saving import RowSink
+from smartcli.errors import UserError
+from smartcli.tasks import SPLITS, Shares, Task
+
+BINS = 10
+"""Parts of equal size into which scores are cut before they are divided."""
+
+
+def text_of(texts: Sequence[str]) -> str:
+    """Return what makes two rows the same text: letters' case, spaces and the order of a pair do not count."""
+    sides = sorted(" ".join(text.casefold().split()) for text in texts)
+    return "\x1f".join(sides)
+
+
+def strata(labels: NDArray[np.float64], scores: bool) -> NDArray[np.int64]:
+    """Return the stratum of each row (n,): its class, or for scores the tenth in which its score lies."""
+    if not scores:
+        return labels.astype(np.int64)
+    edges = np.quantile(labels, np.linspace(0, 1, BINS + 1)[1:-1])
+    return np.searchsorted(edges, labels, side="right").astype(np.int64)
+
+
+def assign(keys: Sequence[str], stratum: NDArray[np.int64], shares: Shares, salt: str) -> NDArray[np.int8]:
+    """Return 0 train, 1 dev, 2 test for each row (n,), by its text `keys[i]` and its `stratum[i]`.
+
+    Rows of one text go together, with the first one's stratum. Of a stratum of n rows dev and test get the rounded
+    shares, but at least one text each where there are three or more.
+    """
+    groups: dict[str, list[int]] = {}
+    for row, key in enumerate(keys):
+        groups.setdefault(key, []).append(row)
+    by_stratum: dict[int, list[str]] = {}
+    for key, rows in groups.items():
+        by_stratum.setdefault(int(stratum[rows[0]]), []).append(key)
+    place = np.zeros(len(keys), dtype=np.int8)
+    for own in by_stratum.values():
+        order = sorted(own, key=lambda key: hashlib.sha256(f"{shares.seed}:{salt}:{key}".encode()).digest())
+        total = sum(len(groups[key]) for key in own)
+        left = iter(order)
+        for number, share in ((2, shares.test), (1, shares.dev)):
+            want = round(share * total)
+            if share and not want and len(own) >= 3:
+                want = 1
+            if not want:
+                continue
+            taken = 0
+            for key in left:
+                place[groups[key]] = number
+                taken += len(groups[key])
+                if taken >= want:
+                    break
+    return place
+
+
+def divide_own(sink: RowSink, task: Task, shares: Shares) -> str:
+    """Divide the rows written as the train split of `task`; return what was done, in words."""
+    rows = sink.take_back(task.name, "train")
+    place = _places(task, rows, shares)
+    counts = []
+    for number, split in enumerate(SPLITS):
+        mask = place == number
+        if not mask.any():
+            if number == 0 or (shares.dev, shares.test)[number - 1]:
+                raise UserError(
+                    f'task "{task.name}": {len(rows):,} rows are too few to divide; "split" left none for {split}'
+                )
+            continue
+        sink.write(task.name, split, chosen(rows, mask), rows.sides)
+        counts.append(f"{int(mask.sum()):,} {split}")
+    by = "score" if task.kind == "regression" else "label"
+    return f'task "{task.name}": {task.train} was divided by {by}, seed {shares.seed}: {", ".join(counts)}'
+
+
+def _places(task: Task, rows: SplitRows, shares: Shares) -> NDArray[np.int8]:
+    assert rows.labels is not None
+    keys = [text_of(texts) for _, texts, _ in rows.all()]
+    return assign(keys, strata(rows.labels, task.kind == "regression"), shares, task.name)
