@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, cast, get_args
 
 from smartcli.errors import UserError, suggest
+from smartcli.task_keys import (
+    Shares,
+    delimiter_key,
+    encoding_key,
+    number_key,
+    range_key,
+    shares_key,
+    strings_key,
+    text_key,
+)
 
 Kind = Literal["classification", "binary", "regression"]
 Metric = Literal["accuracy", "f1", "mcc", "pearson", "spearman"]
@@ -31,18 +40,6 @@ RESERVED_NAMES = frozenset(
 
 FILE_KEYS = ("delimiter", "encoding", "sheet", "split")
 """Keys that say how a task's files are read; they are left out of JSON where they say nothing."""
-
-
-@dataclass(frozen=True)
-class Shares:
-    """Which part of the one file of a task becomes dev and test: `split = {dev = .1, test = .1, seed = 0}`."""
-
-    dev: float = 0.0
-    test: float = 0.0
-    seed: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        return {"dev": self.dev, "test": self.test, "seed": self.seed}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,37 +153,13 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _text(entry: Mapping[str, Any], key: str, where: str, *, required: bool) -> str | None:
-    value = entry.get(key)
-    if value is None and not required:
-        return None
-    if not isinstance(value, str) or not value:
-        raise UserError(f'{where}: "{key}" must be a non-empty string, found {value!r}')
-    return value
-
-
-def _number(entry: Mapping[str, Any], key: str, default: float, where: str) -> float:
-    value = entry.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-        raise UserError(f'{where}: "{key}" must be a number above 0, found {value!r}')
-    return float(value)
-
-
-def _strings(value: Any, key: str, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) and item for item in value):
-        raise UserError(f'{where}: "{key}" must be a list of non-empty strings, found {value!r}')
-    if len(set(value)) != len(value):
-        raise UserError(f'{where}: "{key}" names one entry twice: {list(value)!r}')
-    return tuple(value)
-
-
 def parse_task(entry: Mapping[str, Any], where: str) -> Task:
     """Check one `[[task]]` table; every error starts with `where` and names the key."""
     known = tuple(f.name for f in fields(Task))
     for key in entry:
         if key not in known:
             raise UserError(f'{where}: unknown key "{key}"; known keys: {", ".join(known)}{suggest(key, known)}')
-    name = _text(entry, "name", where, required=True)
+    name = text_key(entry, "name", where, required=True)
     assert name is not None
     if not TASK_NAME.fullmatch(name) or name in RESERVED_NAMES:
         raise UserError(
@@ -198,10 +171,10 @@ def parse_task(entry: Mapping[str, Any], where: str) -> Task:
     if kind not in get_args(Kind):
         raise UserError(f'{where}: "kind" must be one of {", ".join(get_args(Kind))}, found {kind!r}')
     text = entry.get("text")
-    columns = _strings([text] if isinstance(text, str) else text, "text", where)
+    columns = strings_key([text] if isinstance(text, str) else text, "text", where)
     if len(columns) not in (1, 2):
         raise UserError(f'{where}: "text" must name one or two columns, found {len(columns)}')
-    labels = _strings(entry.get("labels") or [], "labels", where)
+    labels = strings_key(entry.get("labels") or [], "labels", where)
     if kind == "binary":
         labels = labels or ("0", "1")
         if len(labels) != 2:
@@ -218,83 +191,19 @@ def parse_task(entry: Mapping[str, Any], where: str) -> Task:
         name=name,
         kind=cast(Kind, kind),
         text=columns,
-        label=cast(str, _text(entry, "label", where, required=True)),
-        id=_text(entry, "id", where, required=False),
+        label=cast(str, text_key(entry, "label", where, required=True)),
+        id=text_key(entry, "id", where, required=False),
         labels=labels,
-        range=_range(entry.get("range"), cast(Kind, kind), where),
-        scale=_number(entry, "scale", 1.0, where),
+        range=range_key(entry.get("range"), cast(Kind, kind), where),
+        scale=number_key(entry, "scale", 1.0, where),
         metric=cast(Metric, metric),
-        weight=_number(entry, "weight", 1.0, where),
-        delimiter=_delimiter(entry, where),
-        encoding=_encoding(entry, where),
-        sheet=_text(entry, "sheet", where, required=False),
-        split=_shares(entry, where),
-        **{split: _text(entry, split, where, required=False) for split in SPLITS},
+        weight=number_key(entry, "weight", 1.0, where),
+        delimiter=delimiter_key(entry, where),
+        encoding=encoding_key(entry, where),
+        sheet=text_key(entry, "sheet", where, required=False),
+        split=shares_key(entry, where),
+        **{split: text_key(entry, split, where, required=False) for split in SPLITS},
     )
-
-
-def _delimiter(entry: Mapping[str, Any], where: str) -> str | None:
-    value = _text(entry, "delimiter", where, required=False)
-    if value is not None and (len(value) != 1 or value in '\r\n"'):
-        raise UserError(f'{where}: "delimiter" must be one character such as ";" or "\\t", found {value!r}')
-    return value
-
-
-def _encoding(entry: Mapping[str, Any], where: str) -> str | None:
-    value = _text(entry, "encoding", where, required=False)
-    if value is None:
-        return None
-    try:
-        # A codec of bytes (base64) is known too, and is no encoding of text.
-        "".encode(value)
-    except LookupError:
-        known = ("utf-8", "cp1252", "latin-1", "utf-16", "shift_jis", "gb18030")
-        raise UserError(
-            f'{where}: "encoding" must be the name of a text encoding such as {", ".join(known)}; found '
-            f"{value!r}{suggest(value, known)}"
-        ) from None
-    return value
-
-
-def _shares(entry: Mapping[str, Any], where: str) -> Shares | None:
-    value = entry.get("split")
-    if value is None:
-        return None
-    expected = f'{where}: "split" must be like {{dev = 0.1, test = 0.1, seed = 0}}'
-    if (
-        not isinstance(value, Mapping)
-        or not value.keys() <= {"dev", "test", "seed"}
-        or not {"dev", "test"} & value.keys()
-    ):
-        raise UserError(f"{expected}, found {value!r}")
-    parts = {key: value.get(key, 0) for key in ("dev", "test")}
-    for key, part in parts.items():
-        if isinstance(part, bool) or not isinstance(part, int | float) or not 0 <= part < 1:
-            raise UserError(f'{expected}; "{key}" is a part of the rows from 0 to below 1, found {part!r}')
-        if part and entry.get(key):
-            raise UserError(f'{where}: "{key}" stands twice, as a file and in "split"; leave one out')
-    seed = value.get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise UserError(f'{expected}; "seed" is a whole number, found {seed!r}')
-    if not 0 < sum(parts.values()) <= 0.9:
-        raise UserError(f"{expected}; dev and test together must leave a tenth of the rows, found {value!r}")
-    if not entry.get("train"):
-        raise UserError(f'{where}: "split" divides the file of "train"; found no "train"')
-    return Shares(float(parts["dev"]), float(parts["test"]), seed)
-
-
-def _range(value: Any, kind: str, where: str) -> tuple[float, float] | None:
-    if kind != "regression":
-        if value is not None:
-            raise UserError(f'{where}: "range" is for regression tasks only, found {value!r}')
-        return None
-    numbers = isinstance(value, list | tuple) and all(
-        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in value
-    )
-    if not numbers or len(value) != 2 or value[0] >= value[1]:
-        found = "none" if value is None else repr(value)
-        raise UserError(f'{where}: a regression task needs "range = [lowest, highest]", found {found}')
-    return (float(value[0]), float(value[1]))
 
 
 def parse_task_table(value: Mapping[str, Any], where: str) -> TaskTable:

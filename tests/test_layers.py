@@ -14,6 +14,7 @@ ORDER = (
     ("errors",),
     ("home", "counts", "disk", "processes", "ranks", "strictjson", "visible"),
     ("atomic",),
+    ("task_keys",),
     ("tasks", "option_table", "log_events"),
     ("config",),
     ("recipes",),

@@ -32,6 +32,7 @@ COMPLETION_VARIABLE = "_SMART_COMPLETE"
 _TRAIN, _SCORE, _KEEP = "Prepare and train", "Score and use", "Look after"
 
 COMMANDS: tuple[Entry, ...] = (
+    Entry("init", "init", "init", _TRAIN),
     Entry("prepare", "prepare", "prepare", _TRAIN),
     Entry("pretrain-qqp", "pretrain_qqp", "pretrain_qqp", _TRAIN),
     Entry("finetune", "finetune", "finetune", _TRAIN),

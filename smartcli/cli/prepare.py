@@ -14,14 +14,15 @@ from smartcli.cli.state import state_of
 
 def prepare(
     ctx: typer.Context,
-    source: Annotated[
-        str,
+    sources: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="[demo|cs224n|hub|DIR]",
-            help="Where the rows come from; DIR holds a tasks.toml.",
+            metavar="[demo|cs224n|hub|DIR|FILE…]",
+            help="Where the rows come from; DIR holds a tasks.toml, FILEs have columns that speak for themselves.",
             autocompletion=complete.sources,
+            show_default=False,
         ),
-    ] = "demo",
+    ] = None,
     path: Annotated[
         Path | None, typer.Option("--path", metavar="DIR", help="Folder of the course's files (cs224n).")
     ] = None,
@@ -61,16 +62,19 @@ def prepare(
     """Read, check, split and store a data set; print its rows per task and split, and what was left out and why.
 
     demo is made by a seeded grammar and needs neither files nor network. A DIR holds tasks.toml, one [[task]]
-    with name, kind, text, label and its train, dev and test files (csv, tsv, jsonl, parquet) for each task.
+    with name, kind, text, label and its train, dev and test files (csv, tsv, jsonl, parquet, xlsx) for each task; smart
+    init writes a first one. A FILE alone is read by the same guess, and divided where there is no dev file.
 
     Example: smart prepare cs224n --path data --encoder minilm
     """
     from smartcli.workflows.preparing.preparation import prepare as run
 
     state = state_of(ctx)
+    words = sources or ["demo"]
     report = run(
         state.home,
-        source,
+        words[0],
+        more=words[1:],
         path=path,
         name=name,
         encoder=encoder,

@@ -10,8 +10,8 @@ from smartcli.data.rows import Row
 from smartcli.data.saving import RowSink
 from smartcli.tasks import SPLITS
 
-SIZES = {"train": 640, "dev": 200, "test": 200}
-SEED = "smartcli demo corpus, version 1"
+SIZES = {"train": 440, "dev": 160, "test": 160}
+SEED = "smartcli demo corpus, version 2"
 
 
 def demo_rows(task: str) -> dict[str, list[Row]]:

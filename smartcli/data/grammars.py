@@ -1,155 +1,129 @@
 """Three small grammars of English, one a kind of task; what a sentence means gives its label.
 
-Each takes draws and returns the texts and the label as a cell of a file would say it.
+Each takes draws and returns the texts and the label as a cell of a file would say it. Sentences are short, so that the
+demo is. In pairs a point that stays the same is often said in another word, and one that changes never is: how many
+words two sentences share says little, and what the words mean says all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from smartcli.data.draws import Draws
 
 Example = tuple[tuple[str, ...], float]
 Grammar = Callable[[Draws], Example]
+Meaning = tuple[str, ...]
+"""Words of one meaning."""
 
-OPINIONS: tuple[tuple[str, ...], ...] = (
-    ("awful", "dreadful", "terrible", "unbearable", "a complete waste", "painfully bad", "horrible", "atrocious"),
-    ("dull", "weak", "slow", "forgettable", "tired", "rather flat", "clumsy", "uneven"),
-    ("ordinary", "average", "neither good nor bad", "about what you expect", "plain", "routine", "so-so", "standard"),
-    ("pleasant", "decent", "charming", "quite good", "likeable", "solid", "engaging", "worth a look"),
-    ("wonderful", "superb", "brilliant", "a pure joy", "unforgettable", "stunning", "magnificent", "outstanding"),
+OPINIONS: tuple[Meaning, ...] = (
+    ("awful", "terrible", "horrible", "dreadful", "disgusting", "atrocious"),
+    ("dull", "boring", "weak", "tedious", "disappointing", "bland"),
+    ("average", "ordinary", "okay", "typical", "standard", "acceptable"),
+    ("good", "nice", "pleasant", "enjoyable", "charming", "likeable"),
+    ("brilliant", "superb", "amazing", "perfect", "magnificent", "outstanding"),
 )
 THINGS = (
-    "story", "acting", "music", "ending", "dialogue", "camera work", "opening", "humour", "pace", "script",
-    "lead actor", "second half", "soundtrack", "editing", "supporting cast", "final scene",
+    "story", "acting", "music", "ending", "dialogue", "opening", "humour", "script", "cast", "soundtrack", "editing",
+    "final scene",
 )  # fmt: skip
-WORKS = (
-    "film", "series", "play", "documentary", "comedy", "thriller", "musical", "drama", "cartoon", "western",
-)  # fmt: skip
+WORKS = ("film", "series", "play", "documentary", "comedy", "thriller", "musical", "drama", "cartoon", "western")
 FRAMES = (
-    "the {thing} of this {work} is {opinion}",
-    "honestly , the {thing} felt {opinion}",
-    "a {work} whose {thing} is {opinion}",
-    "most viewers will find the {thing} {opinion}",
-    "i thought the {thing} in this {work} was {opinion}",
-    "the {work} has a {thing} that is {opinion}",
-    "{opinion} is the word for the {thing} of this {work}",
+    "the {thing} is {one} and the {other} is {two}",
+    "{one} {thing} , {two} {other}",
+    "this {work} is {one} , simply {two}",
+    "i found the {thing} {one} and {two}",
+    "the {thing} of this {work} is {one}",
+    "my word for this {work} : {one}",
 )
 
 
 def sentiment(draws: Draws) -> Example:
-    """An opinion of five degrees; with `but` the second clause counts twice, and `not` turns it towards the middle."""
-    frame, thing, work = draws.one(FRAMES), draws.one(THINGS), draws.one(WORKS)
-    first = draws.below(5)
-    text = frame.format(thing=thing, work=work, opinion=draws.one(OPINIONS[first]))
-    if draws.chance(0.35):
-        second = draws.below(5)
-        text += f" , but the {draws.other(THINGS, thing)} is {draws.one(OPINIONS[second])}"
-        first = (first + 2 * second + 1) // 3
-    elif first in (1, 3) and draws.chance(0.3):
-        # "not dull" is mild praise, "not charming" mild blame.
-        text = f"the {thing} of this {work} is not {draws.one(OPINIONS[first])}"
-        first = 4 - first
-    return (f"{text} .",), float(first)
+    """An opinion of five degrees, in one word or two; now and then a second one, after `but`, that counts twice."""
+    degree, thing = draws.below(5), draws.one(THINGS)
+    one, other = draws.one(OPINIONS[degree]), draws.other(THINGS, thing)
+    if draws.chance(0.12):
+        last = draws.below(5)
+        text = f"the {thing} is {one} , but the {other} is {draws.one(OPINIONS[last])}"
+        degree = (degree + 2 * last + 1) // 3
+    else:
+        two = draws.other(OPINIONS[degree], one)
+        text = draws.one(FRAMES).format(one=one, two=two, thing=thing, other=other, work=draws.one(WORKS))
+    return (f"{text} .",), float(degree)
 
 
-ACTIONS = (
-    ("photograph", "take pictures of", "take photos of"),
-    ("sell", "find a buyer for", "get rid of"),
-    ("repair", "fix", "mend"),
-    ("choose", "pick", "decide on"),
-    ("clean", "wash", "get the dirt off"),
-    ("store", "keep", "put away"),
-    ("buy", "purchase", "get hold of"),
-    ("build", "make", "put together"),
-    ("paint", "colour", "put paint on"),
-    ("insure", "get insurance for", "take out cover for"),
-)
-OBJECTS = (
-    "a guitar", "an old bicycle", "a wooden table", "a camera", "a tent", "a laptop", "a leather jacket",
-    "a piano", "a fishing boat", "a carpet", "a bookshelf", "a violin", "a garden shed", "a coffee machine",
+ACTIONS: tuple[Meaning, ...] = (
+    ("buy", "purchase"), ("repair", "fix"), ("choose", "pick"), ("clean", "wash"), ("photograph", "take a picture of"),
+    ("throw away", "get rid of"), ("build", "construct"), ("learn about", "study"),
 )  # fmt: skip
-SITUATIONS = (
-    "in winter", "without much money", "as a student", "before moving abroad", "in a small flat", "at the age of sixty",
-    "in a hurry", "for the first time", "without any help", "near the sea",
+OBJECTS: tuple[Meaning, ...] = (
+    ("a car", "an automobile"), ("a bicycle", "a bike"), ("a couch", "a sofa"), ("a laptop", "a notebook computer"),
+    ("a phone", "a telephone"), ("a boat", "a ship"), ("a house", "a home"), ("a rug", "a carpet"),
 )  # fmt: skip
 QUESTIONS = (
-    "How do I {act} {object} {when}?",
-    "What is the best way to {act} {object} {when}?",
-    "How can I {act} {object} {when}?",
-    "Is there an easy way to {act} {object} {when}?",
-    "What should I know if I want to {act} {object} {when}?",
-    "I want to {act} {object} {when}. Where do I start?",
-    "Can anyone explain how to {act} {object} {when}?",
+    "How do I {act} {object}?",
+    "How can I {act} {object}?",
+    "What is the best way to {act} {object}?",
+    "Is it easy to {act} {object}?",
+    "Where do I {act} {object}?",
 )
 
 
 def paraphrase(draws: Draws) -> Example:
-    """Two questions: the same request in other words (1), or one that differs in a single point (0)."""
-    act, thing, when = draws.one(ACTIONS), draws.one(OBJECTS), draws.one(SITUATIONS)
-    frame = draws.one(QUESTIONS)
-    first = frame.format(act=draws.one(act), object=thing, when=when)
-    if same := draws.chance(0.42):
-        frame = draws.other(QUESTIONS, frame)
-    elif draws.chance(0.45):
-        act = draws.other(ACTIONS, act)
-    elif draws.chance(0.6):
-        thing = draws.other(OBJECTS, thing)
+    """Two questions: of action and object one is said in another word (1), or is another one (0)."""
+    act, thing, frame = draws.one(ACTIONS), draws.one(OBJECTS), draws.one(QUESTIONS)
+    first_act, first_thing = draws.one(act), draws.one(thing)
+    second_act, second_thing = first_act, first_thing
+    same, by_act = draws.chance(0.45), draws.chance(0.5)
+    if by_act:
+        second_act = draws.other(act, first_act) if same else draws.one(draws.other(ACTIONS, act))
     else:
-        when = draws.other(SITUATIONS, when)
-    if not same and draws.chance(0.4):
-        frame = draws.other(QUESTIONS, frame)
-    second = frame.format(act=draws.one(act), object=thing, when=when)
-    return (first, second), float(same)
+        second_thing = draws.other(thing, first_thing) if same else draws.one(draws.other(OBJECTS, thing))
+    second = draws.one(QUESTIONS[:3]) if frame in QUESTIONS[:3] else frame
+    return (
+        frame.format(act=first_act, object=first_thing),
+        second.format(act=second_act, object=second_thing),
+    ), float(same)
 
 
-PEOPLE = (
-    ("a man", "a guy"), ("a woman", "a lady"), ("a boy", "a young boy"), ("a girl", "a young girl"),
-    ("an old farmer", "an elderly farmer"), ("a student", "a pupil"), ("a chef", "a cook"),
-    ("a nurse", "a hospital nurse"), ("a police officer", "a policeman"), ("a child", "a kid"),
+PEOPLE: tuple[Meaning, ...] = (
+    ("a man", "a guy"), ("a woman", "a lady"), ("a child", "a kid"), ("a doctor", "a physician"),
+    ("a student", "a pupil"),
+    ("a cook", "a chef"), ("a farmer", "a farm worker"), ("a policeman", "a police officer"),
 )  # fmt: skip
-DEEDS = (
-    (("carries", "is carrying"), ("a heavy box", "a red suitcase", "a basket of apples", "a ladder")),
-    (("plays", "is playing"), ("the drums", "a wooden flute", "chess", "football")),
-    (("eats", "is eating"), ("a bowl of soup", "a sandwich", "a slice of cake", "noodles")),
-    (("washes", "is washing"), ("a muddy dog", "a blue car", "the windows", "some dishes")),
-    (("reads", "is reading"), ("a newspaper", "a thick book", "a letter", "a map")),
-    (("paints", "is painting"), ("a fence", "a portrait", "a wall", "a small boat")),
-    (("watches", "is watching"), ("a parade", "the birds", "a train", "the sunset")),
-)
-PLACES = (
-    "in the park", "near the river", "at the station", "in the kitchen", "behind the school", "on the beach",
-    "in front of a shop", "under a tree",
+DEEDS: tuple[Meaning, ...] = (
+    ("drives a car", "steers an automobile"), ("rides a bike", "pedals on a bicycle"),
+    ("plays music", "performs a song"),
+    ("reads a book", "looks into a novel"), ("eats lunch", "has a meal"), ("paints a picture", "draws a portrait"),
+    ("washes a dog", "bathes some puppies"), ("climbs a hill", "walks up the mountain"),
 )  # fmt: skip
+PLACES: tuple[Meaning, ...] = (
+    ("in the woods", "in the forest"), ("near the sea", "by the ocean"), ("on the street", "on the road"),
+    ("in the city", "in town"), ("at home", "in the house"), ("at school", "in a classroom"),
+)  # fmt: skip
+DEED, PLACE = 3.0, 2.0
+"""What it counts that deed and place agree: 5 together. The person is the same in both."""
 
 
 def similarity(draws: Draws) -> Example:
-    """Two scenes, 5 where all agrees down to 0 where nothing does, give or take what raters disagree about."""
-    who, deed, where = draws.one(PEOPLE), draws.one(DEEDS), draws.one(PLACES)
-    what = draws.one(deed[1])
-    first = f"{draws.one(who)} {draws.one(deed[0])} {what} {where}"
-    degree = draws.below(6)
-    if degree == 4:
-        second = f"{draws.one(who)} {draws.one(deed[0])} {what}"
-    elif degree == 3:
-        second = f"{draws.one(who)} {draws.one(deed[0])} {what} {draws.other(PLACES, where)}"
-    elif degree == 2:
-        second = f"{draws.one(who)} {draws.one(deed[0])} {draws.other(deed[1], what)} {draws.one(PLACES)}"
-    elif degree == 1:
-        act = draws.other(DEEDS, deed)
-        second = f"{draws.one(who)} {draws.one(act[0])} {draws.one(act[1])} {draws.other(PLACES, where)}"
-    elif degree == 0:
-        act = draws.other(DEEDS, deed)
-        second = f"{draws.one(draws.other(PEOPLE, who))} {draws.one(act[0])} {draws.one(act[1])} "
-        second += draws.other(PLACES, where)
-    else:
-        verb = draws.one(deed[0])
-        second = draws.one((f"{draws.one(who)} {verb} {what} {where}", f"{where} {draws.one(who)} {verb} {what}"))
-    score = min(5.0, max(0.0, degree + (draws.below(9) - 4) / 10))
+    """Two scenes: 5 where all agrees down to 0 where nothing does, give or take what raters disagree about."""
+    person = draws.one(draws.one(PEOPLE))
+    score, first, second = 0.0, [person], [person]
+    for meanings, weight in ((DEEDS, DEED), (PLACES, PLACE)):
+        meaning = draws.one(meanings)
+        word = draws.one(meaning)
+        first.append(word)
+        if draws.chance(0.5):
+            score += weight
+            second.append(draws.other(meaning, word) if draws.chance(0.6) else word)
+        else:
+            second.append(draws.one(draws.other(meanings, meaning)))
+    score = min(5.0, max(0.0, score + (draws.below(9) - 4) / 10))
     return (_sentence(first), _sentence(second)), round(score, 1)
 
 
-def _sentence(text: str) -> str:
+def _sentence(words: Sequence[str]) -> str:
+    text = " ".join(words)
     return text[0].upper() + text[1:] + "."
 
 

@@ -65,9 +65,12 @@ def own_sources(folder: Path, table: TaskTable) -> list[SplitSource]:
     ]
 
 
-def read_own(folder: Path, sink: RowSink, strict: bool = False) -> Reading:
-    """Read a folder of own tasks into `sink`; one UserError lists what is wrong, by file and line."""
-    table = read_table(folder)
+def read_own(folder: Path, sink: RowSink, strict: bool = False, table: TaskTable | None = None) -> Reading:
+    """Read a folder of own tasks into `sink`; one UserError lists what is wrong, by file and line.
+
+    `table` stands for the folder's tasks.toml where it is given.
+    """
+    table = read_table(folder) if table is None else table
     reading = read_splits(table, own_sources(folder, table), sink, strict=strict)
     for task in reading.tasks:
         if task.split is not None:

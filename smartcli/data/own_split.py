@@ -16,7 +16,8 @@ from smartcli.data.divide import chosen
 from smartcli.data.rows import SplitRows
 from smartcli.data.saving import RowSink
 from smartcli.errors import UserError
-from smartcli.tasks import SPLITS, Shares, Task
+from smartcli.task_keys import Shares
+from smartcli.tasks import SPLITS, Task
 
 BINS = 10
 """Parts of equal size into which scores are cut before they are divided."""

@@ -13,6 +13,7 @@ from typing import Any
 from smartcli.data.readers import FORMATS, Problems, RawTable, open_stream, open_table
 from smartcli.data.readers.columns import Form, Wanted
 from smartcli.data.readers.lines import guess_encoding
+from smartcli.data.readers.sheet import sheet_names
 from smartcli.errors import UserError
 from smartcli.tasks import Task
 
@@ -47,7 +48,7 @@ def read_inputs(source: Path | bytes, task: Task) -> RowsToLabel:
     any other fault.
     """
     problems = Problems()
-    form = Form(ANY_DELIMITER, task.encoding if _is_not_utf8(source) else None, task.sheet)
+    form = Form(ANY_DELIMITER, task.encoding if _is_not_utf8(source) else None, _sheet_of(source, task))
     with _opened(source, task.text, problems, form) as (table, kind):
         inputs = _read(table, kind, task, problems, source)
     problems.raise_if_any()
@@ -60,6 +61,14 @@ def columns_of(source: Path | bytes) -> tuple[str, ...]:
     """Return the columns of a file, or of the bytes of stdin; of JSON lines the keys of the first object."""
     with _opened(source, (), Problems(), Form(ANY_DELIMITER)) as (table, _):
         return table.header
+
+
+def _sheet_of(source: Path | bytes, task: Task) -> str | None:
+    """Return the sheet that the task's own files have, unless this one has but one sheet, of whatever name."""
+    if task.sheet is None or isinstance(source, bytes) or source.suffix.lower() != ".xlsx" or not source.is_file():
+        return None
+    with source.open("rb") as stream:
+        return None if len(sheet_names(stream, str(source))) == 1 else task.sheet
 
 
 def _is_not_utf8(source: Path | bytes) -> bool:

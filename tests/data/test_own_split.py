@@ -12,7 +12,8 @@ from smartcli.data.own_split import assign, strata, text_of
 from smartcli.data.store import open_data
 from smartcli.errors import UserError
 from smartcli.home import Home
-from smartcli.tasks import Shares, parse_task
+from smartcli.task_keys import Shares
+from smartcli.tasks import parse_task
 from smartcli.workflows.preparing.preparation import prepare
 
 TABLE = """

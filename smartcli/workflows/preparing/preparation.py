@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from smartcli.errors import SmartCliError, UserError, suggest
 from smartcli.families.encoder_files import absolute
 from smartcli.home import Home
 from smartcli.registry.locks import LONG, hold
-from smartcli.tasks import SPLITS
+from smartcli.tasks import SPLITS, TaskTable
+from smartcli.workflows.preparing.init_table import Given, GuessedTable, guess_table
 from smartcli.workflows.preparing.tokenise import TokenState, find_tokenizer, make_tokens
 
 SOURCES = ("demo", "cs224n", "hub")
@@ -62,6 +63,7 @@ def prepare(
     home: Home,
     source: str,
     *,
+    more: Sequence[str] = (),
     path: Path | None = None,
     name: str | None = None,
     encoder: str | None = None,
@@ -70,11 +72,15 @@ def prepare(
     force: bool = False,
     say: Say = lambda line: None,
 ) -> PrepareReport:
-    """Prepare `source` (demo, cs224n, hub, or the folder of a tasks.toml) as the data set `name`.
+    """Prepare `source` (demo, cs224n, hub, the folder of a tasks.toml, or a file and `more`) as the data set `name`.
 
     UserError where the user's files or options are wrong, with file and line; then nothing is stored.
     """
-    kind, folder = _resolve(source, path, splits)
+    files = _files(source, more)
+    guessed = _guessed(files, name, say) if files else None
+    kind, folder = _resolve(source, path, splits) if guessed is None else ("own", guessed.folder)
+    if guessed is not None:
+        name = name or str(guessed.tasks[0].values["name"])
     name = name or (kind if folder is None or kind != "own" else folder.absolute().name)
     check_data_name(name, "--name" if kind != "own" else f"--name (the folder's by default) for {source}")
     encoder = None if encoder is None else absolute(encoder)
@@ -82,7 +88,8 @@ def prepare(
     tokenizer = find_tokenizer(encoder or os.environ.get("SMART_ENCODER") or wanted, named=encoder is not None)
 
     def fill(sink: RowSink) -> Header:
-        reading, notes = _read(kind, folder, sink, strict, splits or "paper", say)
+        table = guessed.table() if guessed is not None else None
+        reading, notes = _read(kind, folder, sink, strict, splits or "paper", say, table)
         return Header(kind, reading.tasks, wanted, _info(kind, name, reading, sink, notes))
 
     data_set, already = save_data(home, name, fill, force=force, guard=lambda: hold(home, f".data-{name}", wait=LONG))
@@ -95,6 +102,29 @@ def _kept_encoder(home: Home, name: str) -> str | None:
         return open_data(home, name).encoder
     except SmartCliError:
         return None
+
+
+def _files(source: str, more: Sequence[str]) -> list[Path]:
+    """Return the files that are named, none where `source` is anything else; a UserError where more follows that."""
+    words = [Path(word).expanduser() for word in (source, *more)]
+    if source not in SOURCES and all(word.is_file() for word in words):
+        return words
+    if more:
+        missing = next((word for word in words if not word.is_file()), words[0])
+        raise UserError(f"{missing}: no such file; several names are files of one task, or of several")
+    return []
+
+
+def _guessed(files: Sequence[Path], name: str | None, say: Say) -> GuessedTable:
+    """Return what files alone amount to, by the guess of `smart init`, and say it."""
+    folders = {file.absolute().parent for file in files}
+    if len(folders) > 1:
+        raise UserError(f"{files[0]}: the files lie in {len(folders)} folders; expected one")
+    command = f"write them with `smart init {files[0].parent}`, which takes these options, and correct the tasks.toml"
+    guessed = guess_table(files, Given(), None, command)
+    toml = guessed.toml()
+    say(f"guessed from the columns, as `smart init` would write it:\n{toml[toml.index('[[task]]') :]}")
+    return guessed
 
 
 def _resolve(source: str, path: Path | None, splits: str | None) -> tuple[str, Path | None]:
@@ -126,7 +156,7 @@ def _resolve(source: str, path: Path | None, splits: str | None) -> tuple[str, P
 
 
 def _read(
-    kind: str, folder: Path | None, sink: RowSink, strict: bool, splits: str, say: Say
+    kind: str, folder: Path | None, sink: RowSink, strict: bool, splits: str, say: Say, table: TaskTable | None
 ) -> tuple[Reading, list[str]]:
     if kind == "demo":
         return read_demo(sink), ["synthetic rows from a seeded grammar; scores on them say nothing about real text"]
@@ -135,7 +165,7 @@ def _read(
 
         return read_hub(sink, splits=splits, strict=strict, say=say)
     assert folder is not None
-    reading = (read_course if kind == "cs224n" else read_own)(folder, sink, strict)
+    reading = read_course(folder, sink, strict) if kind == "cs224n" else read_own(folder, sink, strict, table)
     return reading, reading.notes
 
 

@@ -1,0 +1,74 @@
+"""`smart init`: a first tasks.toml for a folder of files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from smartcli.cli.state import CliState, state_of
+
+if TYPE_CHECKING:
+    from smartcli.data.guess import Open
+    from smartcli.workflows.preparing.init_table import GuessedTable
+
+Words = list[str] | None
+
+
+def init(
+    ctx: typer.Context,
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder with csv, tsv, jsonl, parquet or xlsx files.")
+    ],
+    text: Annotated[
+        Words,
+        typer.Option("--text", metavar="[TASK:]COLUMN[,COLUMN]", help="Column of the text, or two of a pair."),
+    ] = None,
+    label: Annotated[Words, typer.Option("--label", metavar="[TASK:]COLUMN", help="Column of the label.")] = None,
+    row_id: Annotated[Words, typer.Option("--id", metavar="[TASK:]COLUMN", help="Column that names the rows.")] = None,
+    kind: Annotated[
+        Words,
+        typer.Option("--kind", metavar="[TASK:]KIND", help="classification, binary or regression (scores)."),
+    ] = None,
+    labels: Annotated[
+        Words, typer.Option("--labels", metavar="[TASK:]A,B,…", help="Names of the classes, in their order.")
+    ] = None,
+    sheet: Annotated[
+        Words, typer.Option("--sheet", metavar="[TASK:]SHEET", help="The sheet, where an xlsx file has several.")
+    ] = None,
+) -> None:
+    """Look at a folder's files and write a commented tasks.toml, which you then correct.
+
+    Files called like topic-train.csv and topic-dev.csv are one task. Where a choice is open it is asked on a terminal;
+    elsewhere the command ends with the options that answer it. Nothing is trained, and no tasks.toml is overwritten.
+
+    Example: smart init tickets --label topic
+    """
+    from smartcli.workflows.preparing.init_table import Given, init_folder
+
+    state = state_of(ctx)
+    given = Given(*(tuple(words or ()) for words in (text, label, row_id, kind, labels, sheet)))
+    asks = sys.stdin.isatty() and sys.stderr.isatty() and not state.quiet
+    guessed = init_folder(folder, given, _ask if asks else None)
+    print_guess(state, guessed)
+    state.say(f"wrote {folder / 'tasks.toml'}; read it, correct it, then: smart prepare {folder} --encoder minilm")
+
+
+def _ask(task: str, choice: Open) -> str:
+    import click
+
+    typer.echo(f"{task}: {choice.question}", err=True)
+    answer: str = typer.prompt("answer", type=click.Choice(choice.choices), err=True)
+    return answer
+
+
+def print_guess(state: CliState, guessed: GuessedTable) -> None:
+    """Print what was guessed from what, a line a key, on stderr."""
+    from smartcli.cli.training_command import print_rows
+    from smartcli.data.guess_toml import to_toml
+
+    for task in guessed.tasks:
+        rows = [(key, to_toml(value), task.reasons.get(key, "the file's name")) for key, value in task.values.items()]
+        print_rows(state, f"{task.values['name']}: what the files look like", rows, headings=("key", "guess", "from"))
