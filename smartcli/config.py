@@ -69,6 +69,7 @@ class Settings:
     warmup: float = 0.0
     lr_schedule: Literal["constant", "linear"] = "constant"
     clip_norm: float = 0.0
+    class_weights: Literal["table", "balanced", "off"] = "table"
     surgery: str = "none"
     lam: PerTask[float] = PerTask(1.0)
     mu: PerTask[float] = PerTask(0.0)

@@ -34,10 +34,10 @@ class Score:
 def score(task: Task, labels: np.ndarray | None, predictions: np.ndarray) -> Score:
     """Return the task's metric of (n,) predictions against (n,) labels; labels None gives a value of None.
 
-    Accuracy is the share of equal classes; f1 that of class 1 for a binary task, else the mean over the
-    classes that occur; mcc Matthews' coefficient (Gorodkin's for more than two classes; 0 where one side is
-    constant); pearson and spearman are undefined where one side is constant. A SmartCliError names the task
-    when a number is not finite.
+    Accuracy is the share of equal classes; balanced_accuracy the mean recall of the classes that labels have; f1 that
+    of class 1 for a binary task, else the mean over the classes that occur; mcc Matthews' coefficient (Gorodkin's for
+    more than two classes; 0 where one side is constant); pearson and spearman are undefined where one side is
+    constant. A SmartCliError names the task when a number is not finite.
     """
     n = len(predictions)
     if labels is None:
@@ -55,9 +55,44 @@ def score(task: Task, labels: np.ndarray | None, predictions: np.ndarray) -> Sco
     classes = np.stack([labels, predictions]).astype(np.int64)
     if task.metric == "accuracy":
         value = float((labels == predictions).mean())
+    elif task.metric == "balanced_accuracy":
+        value = float(np.mean([one.recall for one in by_class(task, labels, predictions) if one.support]))
     else:
         value = (_f1 if task.metric == "f1" else _mcc)(classes[0], classes[1], binary=task.kind == "binary")
     return Score(task.metric, value, n)
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How one class of a task is predicted; precision is 0 where it never is, recall 0 where no row has it."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    """Rows whose label it is."""
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+def by_class(task: Task, labels: np.ndarray, predictions: np.ndarray) -> list[ClassScore]:
+    """Return precision, recall and F1 of each class of a task from (n,) labels and (n,) predictions."""
+    out = []
+    for number, name in enumerate(task.labels):
+        true, found = labels == number, predictions == number
+        right, support, named = int((true & found).sum()), int(true.sum()), int(found.sum())
+        out.append(
+            ClassScore(
+                name=name,
+                precision=right / named if named else 0.0,
+                recall=right / support if support else 0.0,
+                f1=2 * right / (support + named) if support + named else 0.0,
+                support=support,
+            )
+        )
+    return out
 
 
 def _correlation(task: Task, labels: np.ndarray, predictions: np.ndarray) -> Score:

@@ -57,6 +57,14 @@ OPTIONS: tuple[Option, ...] = (
     Option("warmup", "float", "Share of the steps in which the learning rate rises.", _OPTIM, low=0, high=1),
     Option("lr_schedule", "str", "Learning rate after the warm-up.", _OPTIM, ("constant", "linear")),
     Option("clip_norm", "float", "Largest gradient norm, encoder and heads together; 0 is off.", _OPTIM, low=0),
+    Option(
+        "class_weights",
+        "str",
+        "What a row of each class counts in the loss: as tasks.toml says (table), balanced (rows / classes / rows of "
+        "the class, for every task of classes), or off.",
+        _OPTIM,
+        ("table", "balanced", "off"),
+    ),
     Option("surgery", "str", "Conflict projection: none, pcgrad, or torchjd:NAME (extra aggregators).", _OPTIM),
     Option("lambda", "task-float", "Weight of the smoothness penalty R_s; 0 is off. N, or task=N,…", _SMART, low=0),
     Option("mu", "task-float", "Weight of the Bregman penalty; 0 is off. N, or task=N,…", _SMART, low=0),

@@ -46,6 +46,29 @@ def strings_key(value: Any, key: str, where: str) -> tuple[str, ...]:
     return tuple(value)
 
 
+def class_weights_key(
+    entry: Mapping[str, Any], kind: str, labels: tuple[str, ...], where: str
+) -> tuple[float, ...] | str | None:
+    """Return "balanced", or a number above 0 for each label."""
+    value = entry.get("class_weights")
+    if value is None:
+        return None
+    if kind == "regression":
+        raise UserError(f'{where}: "class_weights" are for classes, and this is a task of scores; leave them out')
+    if value == "balanced":
+        return "balanced"
+    numbers = isinstance(value, list | tuple) and all(
+        isinstance(v, int | float) and not isinstance(v, bool) and 0 < v < math.inf for v in value
+    )
+    if not numbers:
+        raise UserError(f'{where}: "class_weights" must be "balanced" or a number above 0 a label, found {value!r}')
+    if len(value) != len(labels):
+        raise UserError(
+            f'{where}: "class_weights" must have one number for each of the {len(labels)} "labels", found {len(value)}'
+        )
+    return tuple(float(v) for v in value)
+
+
 def delimiter_key(entry: Mapping[str, Any], where: str) -> str | None:
     value = text_key(entry, "delimiter", where, required=False)
     if value is not None and (len(value) != 1 or value in '\r\n"'):

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast, get_args
 from smartcli.errors import UserError, suggest
 from smartcli.task_keys import (
     Shares,
+    class_weights_key,
     delimiter_key,
     encoding_key,
     number_key,
@@ -20,14 +21,14 @@ from smartcli.task_keys import (
 )
 
 Kind = Literal["classification", "binary", "regression"]
-Metric = Literal["accuracy", "f1", "mcc", "pearson", "spearman"]
+Metric = Literal["accuracy", "balanced_accuracy", "f1", "mcc", "pearson", "spearman"]
 Split = Literal["train", "dev", "test"]
 
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 CORRELATIONS: frozenset[str] = frozenset({"mcc", "pearson", "spearman"})
 METRICS_OF_KIND: dict[str, tuple[str, ...]] = {
-    "classification": ("accuracy", "f1", "mcc"),
-    "binary": ("accuracy", "f1", "mcc"),
+    "classification": ("accuracy", "balanced_accuracy", "f1", "mcc"),
+    "binary": ("accuracy", "balanced_accuracy", "f1", "mcc"),
     "regression": ("pearson", "spearman"),
 }
 TASK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
@@ -40,6 +41,8 @@ RESERVED_NAMES = frozenset(
 
 FILE_KEYS = ("delimiter", "encoding", "sheet", "split")
 """Keys that say how a task's files are read; they are left out of JSON where they say nothing."""
+UNSAID = (*FILE_KEYS, "class_weights")
+"""Keys that JSON lacks where they say nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,8 @@ class Task:
     scale: float = 1.0
     metric: Metric = "accuracy"
     weight: float = 1.0
+    class_weights: tuple[float, ...] | str | None = None
+    """What a row of each class counts in the loss; "balanced" until the train rows are counted."""
     train: str | None = None
     dev: str | None = None
     test: str | None = None
@@ -87,7 +92,7 @@ class Task:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; `Task.from_json` reads them back."""
         values = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
-        return {key: value for key, value in values.items() if key not in FILE_KEYS or value is not None}
+        return {key: value for key, value in values.items() if key not in UNSAID or value is not None}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Task:
@@ -198,6 +203,7 @@ def parse_task(entry: Mapping[str, Any], where: str) -> Task:
         scale=number_key(entry, "scale", 1.0, where),
         metric=cast(Metric, metric),
         weight=number_key(entry, "weight", 1.0, where),
+        class_weights=class_weights_key(entry, cast(str, kind), labels, where),
         delimiter=delimiter_key(entry, where),
         encoding=encoding_key(entry, where),
         sheet=text_key(entry, "sheet", where, required=False),

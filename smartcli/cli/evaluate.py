@@ -57,6 +57,9 @@ def evaluate(
     csv: Csv = None,
     safe_csv: SafeCsv = False,
     latex: Latex = None,
+    by_class: Annotated[
+        bool, typer.Option("--by-class", help="Also show precision, recall and F1 of each class, and its rows.")
+    ] = False,
     paper: Annotated[bool, typer.Option("--paper", help="Add the rows of the paper's tables 2 to 4.")] = False,
 ) -> None:
     """Score checkpoints and print one row each: a column per task's metric, and overall.
@@ -67,6 +70,7 @@ def evaluate(
     Example: smart evaluate ckpt1..ckpt3 --csv scores.csv
     """
     from smartcli.atomic import write_output
+    from smartcli.report.class_tables import class_tables
     from smartcli.report.tables import print_table
     from smartcli.workflows.scoring.evaluation import check_outputs
     from smartcli.workflows.scoring.evaluation import evaluate as score
@@ -75,7 +79,7 @@ def evaluate(
     if safe_csv and csv is None:
         state.warn("--safe-csv has no effect without --csv")
     check_outputs({"--csv": csv, "--latex": latex}, as_json=as_json)
-    table = score(state.home, checkpoints or (), split=split, data=data, paper=paper, say=state.say)
+    table = score(state.home, checkpoints or (), split=split, data=data, paper=paper, classes=by_class, say=state.say)
     for note in table.notes:
         state.warn(note)
     for path, text in ((csv, partial(table.to_csv, safe=safe_csv)), (latex, table.to_latex)):
@@ -88,3 +92,5 @@ def evaluate(
         print_json(table.to_json())
     elif Path("-") not in (csv, latex):
         print_table(state.out, table.to_rich())
+        for classes in class_tables(table):
+            print_table(state.out, classes)

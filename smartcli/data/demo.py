@@ -10,7 +10,7 @@ from smartcli.data.rows import Row
 from smartcli.data.saving import RowSink
 from smartcli.tasks import SPLITS
 
-SIZES = {"train": 440, "dev": 160, "test": 160}
+SIZES = {"train": 320, "dev": 120, "test": 120}
 SEED = "smartcli demo corpus, version 2"
 
 

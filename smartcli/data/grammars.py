@@ -7,7 +7,7 @@ words two sentences share says little, and what the words mean says all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from smartcli.data.draws import Draws
 
@@ -17,38 +17,33 @@ Meaning = tuple[str, ...]
 """Words of one meaning."""
 
 OPINIONS: tuple[Meaning, ...] = (
-    ("awful", "terrible", "horrible", "dreadful", "disgusting", "atrocious"),
-    ("dull", "boring", "weak", "tedious", "disappointing", "bland"),
-    ("average", "ordinary", "okay", "typical", "standard", "acceptable"),
-    ("good", "nice", "pleasant", "enjoyable", "charming", "likeable"),
-    ("brilliant", "superb", "amazing", "perfect", "magnificent", "outstanding"),
+    ("awful", "terrible", "horrible", "dreadful", "disgusting"),
+    ("dull", "boring", "weak", "tedious", "bland"),
+    ("average", "ordinary", "okay", "typical", "standard"),
+    ("good", "nice", "pleasant", "enjoyable", "charming"),
+    ("brilliant", "superb", "amazing", "perfect", "magnificent"),
 )
-THINGS = (
-    "story", "acting", "music", "ending", "dialogue", "opening", "humour", "script", "cast", "soundtrack", "editing",
-    "final scene",
-)  # fmt: skip
-WORKS = ("film", "series", "play", "documentary", "comedy", "thriller", "musical", "drama", "cartoon", "western")
+THINGS = ("story", "acting", "music", "ending", "dialogue", "humour", "script", "cast")
+WORKS = ("film", "series", "play", "comedy", "drama", "western")
 FRAMES = (
-    "the {thing} is {one} and the {other} is {two}",
+    "the {thing} is {one} and {two}",
     "{one} {thing} , {two} {other}",
     "this {work} is {one} , simply {two}",
-    "i found the {thing} {one} and {two}",
-    "the {thing} of this {work} is {one}",
-    "my word for this {work} : {one}",
+    "{one} {work} with {two} {thing}",
 )
 
 
 def sentiment(draws: Draws) -> Example:
-    """An opinion of five degrees, in one word or two; now and then a second one, after `but`, that counts twice."""
+    """An opinion of five degrees, in two words."""
     degree, thing = draws.below(5), draws.one(THINGS)
-    one, other = draws.one(OPINIONS[degree]), draws.other(THINGS, thing)
-    if draws.chance(0.12):
-        last = draws.below(5)
-        text = f"the {thing} is {one} , but the {other} is {draws.one(OPINIONS[last])}"
-        degree = (degree + 2 * last + 1) // 3
-    else:
-        two = draws.other(OPINIONS[degree], one)
-        text = draws.one(FRAMES).format(one=one, two=two, thing=thing, other=other, work=draws.one(WORKS))
+    one = draws.one(OPINIONS[degree])
+    text = draws.one(FRAMES).format(
+        one=one,
+        two=draws.other(OPINIONS[degree], one),
+        thing=thing,
+        other=draws.other(THINGS, thing),
+        work=draws.one(WORKS),
+    )
     return (f"{text} .",), float(degree)
 
 
@@ -60,13 +55,9 @@ OBJECTS: tuple[Meaning, ...] = (
     ("a car", "an automobile"), ("a bicycle", "a bike"), ("a couch", "a sofa"), ("a laptop", "a notebook computer"),
     ("a phone", "a telephone"), ("a boat", "a ship"), ("a house", "a home"), ("a rug", "a carpet"),
 )  # fmt: skip
-QUESTIONS = (
-    "How do I {act} {object}?",
-    "How can I {act} {object}?",
-    "What is the best way to {act} {object}?",
-    "Is it easy to {act} {object}?",
-    "Where do I {act} {object}?",
-)
+QUESTIONS = ("How do I {act} {object}?", "How can I {act} {object}?", "Where do I {act} {object}?")
+HOW = QUESTIONS[:2]
+"""Two that ask the same."""
 
 
 def paraphrase(draws: Draws) -> Example:
@@ -79,27 +70,21 @@ def paraphrase(draws: Draws) -> Example:
         second_act = draws.other(act, first_act) if same else draws.one(draws.other(ACTIONS, act))
     else:
         second_thing = draws.other(thing, first_thing) if same else draws.one(draws.other(OBJECTS, thing))
-    second = draws.one(QUESTIONS[:3]) if frame in QUESTIONS[:3] else frame
+    second = draws.one(HOW) if frame in HOW else frame
     return (
         frame.format(act=first_act, object=first_thing),
         second.format(act=second_act, object=second_thing),
     ), float(same)
 
 
-PEOPLE: tuple[Meaning, ...] = (
-    ("a man", "a guy"), ("a woman", "a lady"), ("a child", "a kid"), ("a doctor", "a physician"),
-    ("a student", "a pupil"),
-    ("a cook", "a chef"), ("a farmer", "a farm worker"), ("a policeman", "a police officer"),
-)  # fmt: skip
+PEOPLE = ("A man", "A woman", "A boy", "A girl")
 DEEDS: tuple[Meaning, ...] = (
-    ("drives a car", "steers an automobile"), ("rides a bike", "pedals on a bicycle"),
-    ("plays music", "performs a song"),
-    ("reads a book", "looks into a novel"), ("eats lunch", "has a meal"), ("paints a picture", "draws a portrait"),
-    ("washes a dog", "bathes some puppies"), ("climbs a hill", "walks up the mountain"),
+    ("drives a car", "steers an automobile"), ("rides a bike", "is on a bicycle"), ("reads a book", "studies a novel"),
+    ("eats lunch", "has a meal"), ("sings a song", "makes music"),
 )  # fmt: skip
 PLACES: tuple[Meaning, ...] = (
-    ("in the woods", "in the forest"), ("near the sea", "by the ocean"), ("on the street", "on the road"),
-    ("in the city", "in town"), ("at home", "in the house"), ("at school", "in a classroom"),
+    ("in the woods", "in a forest"), ("by the sea", "near the ocean"), ("in town", "in the city"),
+    ("at home", "in the house"),
 )  # fmt: skip
 DEED, PLACE = 3.0, 2.0
 """What it counts that deed and place agree: 5 together. The person is the same in both."""
@@ -107,7 +92,7 @@ DEED, PLACE = 3.0, 2.0
 
 def similarity(draws: Draws) -> Example:
     """Two scenes: 5 where all agrees down to 0 where nothing does, give or take what raters disagree about."""
-    person = draws.one(draws.one(PEOPLE))
+    person = draws.one(PEOPLE)
     score, first, second = 0.0, [person], [person]
     for meanings, weight in ((DEEDS, DEED), (PLACES, PLACE)):
         meaning = draws.one(meanings)
@@ -119,12 +104,7 @@ def similarity(draws: Draws) -> Example:
         else:
             second.append(draws.one(draws.other(meanings, meaning)))
     score = min(5.0, max(0.0, score + (draws.below(9) - 4) / 10))
-    return (_sentence(first), _sentence(second)), round(score, 1)
-
-
-def _sentence(words: Sequence[str]) -> str:
-    text = " ".join(words)
-    return text[0].upper() + text[1:] + "."
+    return (f"{' '.join(first)}.", f"{' '.join(second)}."), round(score, 1)
 
 
 GRAMMARS: dict[str, Grammar] = {"sentiment": sentiment, "paraphrase": paraphrase, "similarity": similarity}

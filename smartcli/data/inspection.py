@@ -16,6 +16,7 @@ MEASURED = 20_000
 """Rows of a split whose lengths are measured, evenly spread; more would say no more."""
 EXAMPLES = 5
 RARE = 0.02
+ADVICE = 'class_weights = "balanced" and metric = "balanced_accuracy" or "f1" in tasks.toml suit such a task'
 LOPSIDED = 0.9
 
 Measure = Callable[[Sequence[str]], list[int]]
@@ -118,8 +119,10 @@ def findings_on_balance(task: Task, split: str, found: dict[str, Any] | None) ->
     total = sum(found.values())
     out = [f'{where}: no row of class "{name}"' for name, count in found.items() if count == 0]
     rare = [name for name, count in found.items() if 0 < count < RARE * total]
-    out += [f'{where}: class "{name}" has {found[name]:,} of {total:,} rows' for name in rare]
+    out += [f'{where}: class "{name}" has {found[name]:,} of {total:,} rows; {ADVICE}' for name in rare]
     name, most = max(found.items(), key=lambda item: item[1])
     if most > LOPSIDED * total:
-        out.append(f'{where}: {most / total:.0%} of the rows are of class "{name}"; accuracy alone will say little')
+        out.append(
+            f'{where}: {most / total:.0%} of the rows are of class "{name}"; accuracy alone will say little; {ADVICE}'
+        )
     return out

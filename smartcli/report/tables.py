@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from smartcli.metrics import Score
+from smartcli.metrics import ClassScore, Score
 from smartcli.report.frames import frame_csv, frame_latex, lambda_text, score_frame
 from smartcli.tasks import Task
 from smartcli.visible import plain
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 ABSENT = "–"
-SHORT = {"accuracy": "acc"}
+SHORT = {"accuracy": "acc", "balanced_accuracy": "bal acc"}
 """Headings that would else make the table wider than 80 columns."""
 
 
@@ -33,6 +33,8 @@ class ScoreRow:
     seed: int | None
     scores: Mapping[str, Score | None]
     overall: float | None
+    by_class: Mapping[str, Sequence[ClassScore]] | None = None
+    """Of each task of classes, where they were asked for."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -44,7 +46,11 @@ class ScoreRow:
             "seed": self.seed,
             **{task: None if score is None else score.to_json() for task, score in self.scores.items()},
             "overall": self.overall,
+            **({} if self.by_class is None else {"by_class": self._classes()}),
         }
+
+    def _classes(self) -> dict[str, Any]:
+        return {task: [one.to_json() for one in found] for task, found in (self.by_class or {}).items()}
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,12 @@ class Term:
         """Return the kind of a task."""
         return self.model.tasks.get(task).kind
 
+    def class_weights(self, task: str) -> tuple[float, ...] | None:
+        """Return what a row of each class of a task counts in its loss (C), None where all count the same."""
+        weights = self.model.tasks.get(task).class_weights
+        assert not isinstance(weights, str), "balanced weights are counted before a model is built"
+        return weights
+
 
 def without_autocast(words: Tensor) -> torch.autocast:
     """Return a context in which what would run in bf16 runs in fp32."""

@@ -65,4 +65,7 @@ class Fgm(Term):
 
     def _losses(self, clean: CleanPass, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
         labels, batch = clean.given.labels, clean.given.batch
-        return {task: task_loss(self.kind(task), logits[task], labels[task], batch.count(task)) for task in logits}
+        return {
+            task: task_loss(self.kind(task), logits[task], labels[task], batch.count(task), self.class_weights(task))
+            for task in logits
+        }

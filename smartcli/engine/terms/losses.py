@@ -5,10 +5,13 @@ Axes: n examples, C classes. Logits are (n, C), or (n,) for one logit or one sco
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from smartcli.engine.model.packing import mean
 from smartcli.tasks import Kind
 
 
@@ -18,14 +21,25 @@ def check_shapes(a: Tensor, b: Tensor) -> None:
         raise ValueError(f"outputs must have the same shape, found {tuple(a.shape)} and {tuple(b.shape)}")
 
 
-def task_loss(kind: Kind, logits: Tensor, labels: Tensor, count: int | None = None) -> Tensor:
+def task_loss(
+    kind: Kind, logits: Tensor, labels: Tensor, count: int | None = None, weights: Sequence[float] | None = None
+) -> Tensor:
     """Return the mean loss, a scalar: cross entropy, binary cross entropy, or squared error.
 
     With `count` it is these examples' part in the mean over so many.
 
     `labels` (n,) holds class numbers or scores as floats. A binary task with two logits (cosine mode)
-    takes the two-class cross entropy.
+    takes the two-class cross entropy. With class `weights` (C) each row's loss is multiplied by its class's; the mean
+    stays one over rows, so that a rare class counts more in a batch that has it.
     """
+    if weights is not None:
+        own = torch.tensor(weights, dtype=torch.float32, device=labels.device)[labels.long()]
+        each = (
+            F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+            if logits.dim() == 1
+            else F.cross_entropy(logits, labels.long(), reduction="none")
+        )
+        return mean(each * own.to(each.dtype), count)
     reduction = "mean" if count is None else "sum"
     if kind == "regression":
         check_shapes(logits, labels)

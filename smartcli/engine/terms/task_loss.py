@@ -22,7 +22,13 @@ class TaskLoss(Term):
     def measure(self, clean: CleanPass, streams: Streams, *, probe: bool, check: bool) -> Measured:
         given = clean.given
         values = {
-            task: task_loss(self.kind(task), clean.logits[task], given.labels[task], given.batch.count(task))
+            task: task_loss(
+                self.kind(task),
+                clean.logits[task],
+                given.labels[task],
+                given.batch.count(task),
+                self.class_weights(task),
+            )
             for task in given.batch.outputs
         }
         return Measured(values)

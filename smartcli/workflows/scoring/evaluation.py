@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smartcli.data.predictions import Predictions
 from smartcli.errors import SmartCliError, UserError, suggest
 from smartcli.home import Home
-from smartcli.metrics import overall, score_tasks
+from smartcli.metrics import ClassScore, by_class, overall, score_tasks
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.registry import Registry
 from smartcli.report.tables import ScoreRow, ScoreTable
@@ -31,9 +32,12 @@ def evaluate(
     split: str = "dev",
     data: str | None = None,
     paper: bool = False,
+    classes: bool = False,
     say: Say = silent,
 ) -> ScoreTable:
     """Score the named checkpoints, or all that were trained on the data set, on a labelled split.
+
+    With `classes` each row also has precision, recall and F1 of every class.
 
     UserErrors: nothing registered, unknown names, data sets that differ or have changed, a split without labels.
     """
@@ -53,7 +57,7 @@ def evaluate(
     for checkpoint in chosen:
         found = predictions_on(home, registry, checkpoint, subject, split, say)
         row = score_row(checkpoint, subject.tasks, found)
-        rows.append(row)
+        rows.append(replace(row, by_class=classes_of(subject.tasks, found)) if classes else row)
         notes += notes_on(checkpoint, row, split, subject)
     remarks = [*seed_lines(chosen, rows, tuple(subject.tasks)), *remarks_on(chosen, subject)]
     if paper:
@@ -148,6 +152,16 @@ def score_row(checkpoint: Checkpoint, tasks: Iterable[Task], predictions: Predic
         scores=scores,
         overall=overall(list(scores.values())),
     )
+
+
+def classes_of(tasks: Iterable[Task], predictions: Predictions) -> dict[str, list[ClassScore]]:
+    """Return each class's scores, of the tasks of classes that have predictions and labels."""
+    out = {}
+    for task in tasks:
+        rows = predictions.get(task.name)
+        if task.classes and rows is not None and rows.labels is not None:
+            out[task.name] = by_class(task, rows.labels, rows.predictions)
+    return out
 
 
 def lambda_of(value: Any, tasks: Sequence[str]) -> float | dict[str, float] | None:

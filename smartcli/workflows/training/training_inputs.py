@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -160,6 +160,10 @@ def _model_and_rows(
             train[task.name] = split(task.name, "train", kept)
         if "dev" in data_set.splits(task.name):
             dev[task.name] = split(task.name, "dev")
+    weights = {t.name: class_weights(t, settings.class_weights, _labels(train[t.name])) for t in trained}
+    heads, trained = (
+        TaskTable(tuple(replace(t, class_weights=weights.get(t.name)) for t in table)) for table in (heads, trained)
+    )
     model = build_model(source.folder, source.spec, heads, settings)
     means = {t.name: float(np.mean(_labels(train[t.name]))) for t in trained if t.kind == "regression"}
     start_heads(model, settings.seed, means)
@@ -169,6 +173,20 @@ def _model_and_rows(
         load_heads(model, raw, brought, f"{source.checkpoint.name}/heads.safetensors")
     _check_frozen(model, settings, trained)
     return model, trained, train, dev, Reader(source.tokenizer.template, settings.max_length)
+
+
+def class_weights(task: Task, how: str, labels: NDArray[np.float64]) -> tuple[float, ...] | None:
+    """Return what a row of each class counts (C), None for all the same; `how` is the option's value.
+
+    Balanced weights are n / (C · n_c): every class counts the same in all. A class without a row counts 1.
+    """
+    asked = task.class_weights if how == "table" else "balanced" if how == "balanced" else None
+    if task.kind == "regression" or asked is None:
+        return None
+    if not isinstance(asked, str):
+        return asked
+    counts = np.bincount(labels.astype(np.int64), minlength=task.classes)
+    return tuple(float(len(labels) / (task.classes * count)) if count else 1.0 for count in counts)
 
 
 def _labels(split: Split) -> NDArray[np.float64]:
