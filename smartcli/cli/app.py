@@ -58,7 +58,7 @@ PREDICTING = frozenset({"ensemble", "evaluate", "explain", "predict", "reproduce
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"smartcli {__version__}")
+        typer.echo(f"smart-finetune {__version__}")
         raise typer.Exit
 
 

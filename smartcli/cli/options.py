@@ -102,7 +102,7 @@ def _extras() -> list[inspect.Parameter]:
             "recipe",
             str | None,
             "--recipe",
-            "Named settings that come with smartcli.",
+            "Named settings that come with smart-finetune.",
             metavar="NAME",
             autocompletion=complete.recipes,
         ),

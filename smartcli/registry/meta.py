@@ -150,7 +150,7 @@ def check_meta(meta: Mapping[str, Any], name: str) -> None:
     """Raise a SmartCliError that says which key of smart.json is wrong, and how."""
     if meta.get("format") != FORMAT:
         raise SmartCliError(
-            f'"format" must be {FORMAT}, found {meta.get("format")!r}; a newer smartcli may have written it'
+            f'"format" must be {FORMAT}, found {meta.get("format")!r}; a newer smart-finetune may have written it'
         )
     if meta.get("name") != name:
         raise SmartCliError(

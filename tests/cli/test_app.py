@@ -139,7 +139,7 @@ def test_a_warning_is_a_line_on_stderr_without_a_file_name() -> None:
 
 def test_version(smart: Smart) -> None:
     result = smart("--version")
-    assert (result.exit_code, result.stdout) == (0, f"smartcli {__version__}\n")
+    assert (result.exit_code, result.stdout) == (0, f"smart-finetune {__version__}\n")
 
 
 def test_home_option_goes_over_the_variable(smart: Smart, tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def test_absent_keys_have_a_value_and_unknown_ones_are_kept() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"format": 2}, '"format" must be 1, found 2; a newer smartcli may have written it'),
+        ({"format": 2}, '"format" must be 1, found 2; a newer smart-finetune may have written it'),
         ({"kind": "x"}, "\"kind\" must be one of pretrain-qqp, finetune, ensemble; found 'x'"),
         ({"command": "smart"}, "\"command\" must be list, found 'smart'"),
         ({"encoder": 3}, '"encoder" must be dict or NoneType, found 3'),

@@ -28,7 +28,7 @@ def load_model(model: MultiTaskModel, tensors: Mapping[str, Tensor]) -> None:
     if other := sorted(own.keys() ^ tensors.keys()):
         raise UserError(
             f"the saved weights have other names than this version's ({other[0]} and {len(other) - 1} more), so "
-            "another version of smartcli saved them; go on with that one, or start the training again"
+            "another version of smart-finetune saved them; go on with that one, or start the training again"
         )
     for name, parameter in own.items():
         parameter.copy_(tensors[name])

@@ -82,7 +82,9 @@ def verified(folder: Path) -> tuple[Manifest, CheckpointMeta]:
         tasks = TaskTable.from_json(meta.tasks)
         TaskTable.from_json(meta.all_tasks)
     except (SmartCliError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Damaged(folder, META, f"its settings or tasks are not such as this smartcli writes ({error})") from None
+        raise Damaged(
+            folder, META, f"its settings or tasks are not such as this smart-finetune writes ({error})"
+        ) from None
     own_files = () if meta.ensemble else (*ENCODER_FILES, "heads.safetensors")
     for file in (*own_files, PREDICTIONS):
         if file not in manifest.files:

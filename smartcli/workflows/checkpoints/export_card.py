@@ -43,7 +43,7 @@ def limits(meta: CheckpointMeta, task: Task, file_format: str) -> list[str]:
     if task.kind == "binary":
         lines.append("a binary task's class is 1 where its probability is above 0.5; the folder gives the probability")
     if task.kind == "regression" and task.range is not None:
-        lines.append("a score's range is not stored; scores may lie outside it, here as in smartcli")
+        lines.append("a score's range is not stored; scores may lie outside it, here as in smart-finetune")
     return lines
 
 
@@ -64,7 +64,7 @@ def export_card(meta: CheckpointMeta, task: Task, file_format: str, *, types: bo
     mode = meta.settings["pair_mode"]
     apart = task.pair and mode != "concat"
     single_logit = task.kind == "binary" and not (apart and mode == "cosine")
-    lines = [f"# {meta.name}: {task.name}", "", f"Exported from the smartcli checkpoint `{meta.name}`.", ""]
+    lines = [f"# {meta.name}: {task.name}", "", f"Exported from the smart-finetune checkpoint `{meta.name}`.", ""]
     lines.append(f"It gives {output_words(task, single_logit=single_logit)}.")
     lines.append("")
     if file_format == "hf":

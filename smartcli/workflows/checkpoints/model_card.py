@@ -12,7 +12,7 @@ from smartcli.visible import code_span, markdown
 def model_card(meta: CheckpointMeta) -> str:
     """Return a short page in Markdown: what the checkpoint is, how it was trained and chosen, and its scores."""
     settings, data, encoder = meta.settings, meta.data, meta.encoder or EncoderRecord()
-    lines = [f"# {meta.name}", "", f"A `{meta.kind}` checkpoint of smartcli: {markdown(meta.method)}.", ""]
+    lines = [f"# {meta.name}", "", f"A `{meta.kind}` checkpoint of smart-finetune: {markdown(meta.method)}.", ""]
     lines += ["| task | metric | dev | rows |", "|---|---|---|---|"]
     for task, scores in meta.metrics.items():
         if isinstance(scores, Mapping):

@@ -78,9 +78,9 @@ def report(
     if texts is None:
         notes.append(f'The data set "{subject.name}" is not on this machine, so its sentences are not shown.')
     page = Page(
-        title=f"smartcli report: {subject.title}",
-        subtitle=f"dev scores, written {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())} by smartcli {__version__}; "
-        f"data fingerprint {subject.fingerprint[:12]}",
+        title=f"smart report: {subject.title}",
+        subtitle=f"dev scores, written {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())} "
+        f"by smart-finetune {__version__}; data fingerprint {subject.fingerprint[:12]}",
         scores=score_grid(table),
         notes=tuple(notes),
         figures=() if over_all is None else (over_all,),

@@ -76,7 +76,7 @@ def _card(meta: CheckpointMeta) -> str:
     lines = [
         f"# {meta.name}",
         "",
-        f"A smartcli {meta.method}: for classes the members' most frequent prediction (a tie goes to the highest "
+        f"A smart-finetune {meta.method}: for classes the members' most frequent prediction (a tie goes to the highest "
         "mean probability among the tied), for scores their median.",
         "",
         *members,

@@ -76,5 +76,5 @@ def test_a_phase_restored_before_its_first_update_starts_afresh() -> None:
 def test_weights_saved_under_other_names_are_refused() -> None:
     state = trained()
     stored = {name.replace("qkv", "query"): tensor for name, tensor in state.model_tensors().items()}
-    with pytest.raises(UserError, match=r"layers\.0\.qkv\.bias and 7 more.*another version of smartcli"):
+    with pytest.raises(UserError, match=r"layers\.0\.qkv\.bias and 7 more.*another version of smart-finetune"):
         load_model(state.model, stored)
