@@ -9,13 +9,16 @@ from itertools import islice
 from pathlib import Path
 
 from smartcli.data.readers import Cell, Problems, open_table
-from smartcli.data.readers.columns import INDEX
+from smartcli.data.readers.columns import INDEX, Form
 from smartcli.data.readers.sniff import Sniffed
+from smartcli.errors import UserError
 
 ROWS = 5_000
 """Rows that are looked at."""
 WORDS, LETTERS = 2.0, 12.0
 """From so many words or letters a cell on (mean), a column that is no number holds sentences."""
+KEYED = ("jsonl", "parquet")
+"""Formats whose cells may be lists and objects."""
 ID_NAME = re.compile(r"(unnamed: \d+|id|key|uid|guid|uuid|index|idx|nr|no|row|\w+[_ -]id)", re.IGNORECASE)
 
 
@@ -70,17 +73,42 @@ class Profile:
 
 
 def profile(path: Path, sniffed: Sniffed, sheet: str | None = None) -> Profile:
-    """Look at the first rows of a file; UserErrors as when it is read."""
+    """Look at the first rows of a file; UserErrors as when it is read, and where it has no rows."""
+    form = sniffed.form(sheet)
+    found = _one_by_one(path, form) if sniffed.kind in KEYED else _all_at_once(path, form)
+    rows = max((len(cells) for _, cells in found), default=0)
+    if not rows:
+        raise UserError(f"{path}: a header but no rows; expected rows with texts and labels")
+    return Profile(path, sniffed, sheet, rows, tuple(_column(name, cells) for name, cells in found))
+
+
+def _all_at_once(path: Path, form: Form) -> list[tuple[str, list[Cell]]]:
     problems = Problems()
-    with open_table(path, (), problems=problems, everything=True, form=sniffed.form(sheet)) as table:
+    with open_table(path, (), problems=problems, everything=True, form=form) as table:
         rows = [cells for _, cells in islice(table.rows, ROWS)]
+    if not rows:
+        problems.raise_if_any()
+    return [(name, [row[place] for row in rows]) for place, name in enumerate(table.columns or table.header)]
+
+
+def _one_by_one(path: Path, form: Form) -> list[tuple[str, list[Cell]]]:
+    """Return the columns of plain cells: lists and objects may stand beside them, and are no rows at fault."""
+    first = Problems()
+    with open_table(path, (), problems=first, form=form) as table:
         header = table.header
-        names = table.columns or header
-    if sniffed.kind in ("jsonl", "parquet"):
-        with open_table(path, header, problems=Problems(), form=sniffed.form(sheet)) as table:
-            rows, names = [cells for _, cells in islice(table.rows, ROWS)], table.columns
-    columns = tuple(_column(name, [row[place] for row in rows]) for place, name in enumerate(names))
-    return Profile(path, sniffed, sheet, len(rows), columns)
+    found: list[tuple[str, list[Cell]]] = []
+    for name in header:
+        try:
+            with open_table(path, (name,), problems=first, form=form) as table:
+                found.append((name, [cells[0] for _, cells in islice(table.rows, ROWS)]))
+        except UserError:
+            # A parquet file says at once that a column holds neither text nor numbers.
+            if path.suffix.lower() != ".parquet":
+                raise
+    most = max((len(cells) for _, cells in found), default=0)
+    if not most:
+        first.raise_if_any()
+    return [(name, cells) for name, cells in found if len(cells) == most]
 
 
 def _column(name: str, cells: Sequence[Cell]) -> Column:
