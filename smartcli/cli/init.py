@@ -11,7 +11,7 @@ import typer
 from smartcli.cli.state import CliState, state_of
 
 if TYPE_CHECKING:
-    from smartcli.data.guess import Open
+    from smartcli.data.task_guess import Open
     from smartcli.workflows.preparing.init_table import GuessedTable
 
 Words = list[str] | None

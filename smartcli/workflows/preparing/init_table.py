@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from smartcli.atomic import write_output
-from smartcli.data.guess import Answers, Open, TaskGuess, guess_task
+from smartcli.data.guess import guess_task
 from smartcli.data.guess_files import TaskFiles, group_files, table_files
 from smartcli.data.guess_toml import table_toml
 from smartcli.data.own import TABLE
 from smartcli.data.profile import Profile, profile
 from smartcli.data.readers.sniff import sniff
+from smartcli.data.task_guess import Answers, Open, TaskGuess
 from smartcli.errors import UserError, suggest
 from smartcli.tasks import TaskTable, parse_task_table
 
