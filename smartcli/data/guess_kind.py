@@ -18,8 +18,6 @@ CLASS_NAME = re.compile(
 )
 CLASSES = 20
 """Whole numbers up to so many different ones may be classes as well as scores."""
-EMPTY = frozenset({"nan", "n/a", "#n/a", "na", "null", "none", "nil", "-", "?"})
-"""What programs write where a label is missing."""
 
 
 def guess_kind(guess: TaskGuess, label: Column, answers: Answers, where: str) -> None:
@@ -52,6 +50,11 @@ def guess_kind(guess: TaskGuess, label: Column, answers: Answers, where: str) ->
         question = f'are the numbers of "{label.name}" ({values[0]} to {values[-1]}) classes or scores?'
         guess.open.append(Open("--kind", question, ("classification", "regression")))
         return
+    if label.empty and not answers.labels:
+        names, verb = ", ".join(f'"{value}"' for value in label.empty), "counts as a label"
+        if label.numeric:
+            verb = "is no number, so smart prepare will refuse it"
+        guess.notes.append(f"{names} {verb}; where it means that none is known, leave the cell empty")
     if guess.values["kind"] == "regression":
         _range(guess, label, where)
     else:
@@ -95,10 +98,6 @@ def _classes(guess: TaskGuess, label: Column, answers: Answers, where: str) -> N
         guess.set("metric", "accuracy", "f1 is that of the second label; mcc suits rare labels")
     else:
         guess.set("metric", "accuracy", "f1 (mean over the classes) says more where some are rare")
-    empty = [value for value in label.values if value.casefold() in EMPTY]
-    if empty and not answers.labels:
-        names = ", ".join(f'"{value}"' for value in empty)
-        guess.notes.append(f"{names} counts as a label; where it means that none is known, leave the cell empty")
     same = Counter(value.casefold() for value in label.values)
     for value in (value for value, times in same.items() if times > 1):
         names = ", ".join(f'"{name}"' for name in label.values if name.casefold() == value)

@@ -33,6 +33,8 @@ STAMP = re.compile(
 CODE = re.compile(r"[!-~]*[\d_/\\:@][!-~]*")
 """A name such as T-0017 or photos/a.jpg, without spaces: no sentence, however long."""
 COMMA = re.compile(r"[+-]?\d+(\.\d{3})*(,\d+)?")
+EMPTY = frozenset({"nan", "n/a", "#n/a", "na", "null", "none", "nil", "-", "?"})
+"""What programs write where a value is missing."""
 COUNTED = 20
 """From so many rows on, whole numbers that all differ count something; they are no labels."""
 
@@ -55,6 +57,8 @@ class Column:
     words: float
     """Mean words of a cell."""
     letters: float
+    empty: tuple[str, ...]
+    """The values by which programs mean that there is none; `values` has them where it holds no numbers."""
     stamps: bool
     """Whether it holds dates, or addresses."""
     codes: bool
@@ -139,12 +143,22 @@ def _one_by_one(path: Path, form: Form) -> list[tuple[str, list[Cell]]]:
     return [(name, cells) for name, cells in found if len(cells) == most]
 
 
+def cells_of(path: Path, form: Form, name: str) -> list[Cell]:
+    """Return a column's cells, of all rows that can be read."""
+    with open_table(path, (name,), problems=Problems(), form=form) as table:
+        return [cells[0] for _, cells in table.rows]
+
+
 def column_of(name: str, cells: Sequence[Cell]) -> Column:
     """Return what a column's cells, one a row, amount to."""
     texts = [str(cell).strip() for cell in cells if cell is not None and str(cell).strip()]
     counts = Counter(texts)
     found = {text: number for text in counts if (number := _number(text)) is not None}
-    numeric = bool(counts) and len(found) == len(counts)
+    empty = tuple(sorted(text for text in counts if text.casefold() in EMPTY))
+    numeric = bool(found) and len(found) == len(counts) - len(empty)
+    if numeric:
+        # Beside numbers such a word is no value.
+        counts = Counter({text: counts[text] for text in found})
     order = sorted(counts, key=lambda text: (found[text], text) if numeric else (0.0, text.casefold()))
     return Column(
         name=name,
@@ -157,6 +171,7 @@ def column_of(name: str, cells: Sequence[Cell]) -> Column:
         whole=numeric and all(number == int(number) for number in found.values()),
         words=sum(len(text.split()) for text in texts) / max(1, len(texts)),
         letters=sum(map(len, texts)) / max(1, len(texts)),
+        empty=empty,
         stamps=_mostly(STAMP, counts),
         codes=_mostly(CODE, counts),
         comma=not numeric and bool(counts) and all(map(COMMA.fullmatch, counts)),
@@ -165,6 +180,10 @@ def column_of(name: str, cells: Sequence[Cell]) -> Column:
 
 def _mostly(pattern: re.Pattern[str], values: Collection[str]) -> bool:
     return bool(values) and sum(bool(pattern.fullmatch(value)) for value in values) >= 0.9 * len(values)
+
+
+def is_number(text: str) -> bool:
+    return _number(text) is not None
 
 
 def _number(text: str) -> float | None:
