@@ -37,8 +37,9 @@ class GuessedTable:
     tasks: tuple[GuessedTask, ...]
     left_out: tuple[Path, ...] = ()
 
-    def toml(self) -> str:
-        return table_toml([(task.values, task.reasons, task.notes) for task in self.tasks], str(self.folder))
+    def toml(self, folder: str | None = None) -> str:
+        """Return the text of the tasks.toml; its comment speaks of `folder`, by default that of the files."""
+        return table_toml([(task.values, task.reasons, task.notes) for task in self.tasks], folder or str(self.folder))
 
     def table(self) -> TaskTable:
         """Return it as `smart prepare` reads it."""
