@@ -123,7 +123,7 @@ def _write(
         more = {} if "dev" in files or "split" in entry else {"split": ALONE}
         entries.append(json.loads(json.dumps({**entry, **files, **more})))
     parse_task_table({"task": entries}, "finetune, tasks")
-    table.write_text(table_toml([(_listed(entry), {}) for entry in entries], FRAMES), encoding="utf-8")
+    table.write_text(table_toml([(_listed(entry), {}, ()) for entry in entries], FRAMES), encoding="utf-8")
 
 
 def _listed(entry: Mapping[str, Any]) -> dict[str, Any]:
