@@ -9,8 +9,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Where a test asks for all threads: threads that spin while they wait make a busy machine ten times as slow.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,14 @@ def _no_outside_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def home() -> Home:
     """The home that the commands of this test use; nothing is in it yet."""
     return Home(Path(os.environ["SMART_HOME"]))
+
+
+@pytest.fixture
+def sighup_heard() -> Iterator[None]:
+    """SIGHUP as a shell gives it, also where the tests run under nohup; processes started meanwhile inherit it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @cache

@@ -21,11 +21,11 @@ TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 Steps = dict[str, list[dict[str, Any]]]
 
 
-def start(processes: int, *words: str, **env: str) -> subprocess.Popen[str]:
-    """Start `torchrun WORDS`; each process has one thread, as torchrun has it."""
+def start(processes: int, *words: str, options: Sequence[str] = (), **env: str) -> subprocess.Popen[str]:
+    """Start `torchrun OPTIONS WORDS`; each process has one thread, as torchrun has it."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     return subprocess.Popen(
-        [*TORCHRUN, str(processes), *words],
+        [*TORCHRUN, str(processes), *options, *words],
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path} | env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
@@ -12,7 +11,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn
 
 from rich.console import Console
 from typer.core import TyperGroup
@@ -20,8 +19,10 @@ from typer.exceptions import TyperException
 
 from smartcli import ranks
 from smartcli.cli.arguments import rewrite
+from smartcli.cli.hangup import discard, outliving_the_terminal
 from smartcli.errors import SaidElsewhere, SmartCliError, Stopped
 from smartcli.visible import visible
+from smartcli.workflows.training.signals import stopping_signals
 
 _NO_MEMORY = ("DefaultCPUAllocator", "failed to map segment")
 _NO_COMMAND = re.compile(r"No such command '([\w-]+)'")
@@ -42,8 +43,8 @@ class FriendlyGroup(TyperGroup):
         """Parse, run the command, and exit with its code."""
         words = rewrite(sys.argv[1:] if args is None else args)
         debug = "--debug" in words[:2]
-        _end_on_sigterm()
-        with warnings.catch_warnings():
+        _end_on_signals()
+        with warnings.catch_warnings(), outliving_the_terminal():
             if not debug:
                 warnings.showwarning = _show_warning
             try:
@@ -61,7 +62,7 @@ class FriendlyGroup(TyperGroup):
                     traceback.print_exc()
                 code = _say(str(error) if isinstance(error, Stopped) else f"error: {error}", error.exit_code)
             except BrokenPipeError:
-                _discard(sys.stdout)
+                discard(sys.stdout)
                 code = 1
             except OSError as error:
                 if debug:
@@ -91,7 +92,7 @@ def _say(message: str, code: int) -> int:
     try:
         _console().print(visible(message), style=style, markup=False, highlight=False, soft_wrap=True)
     except OSError:
-        _discard(sys.stderr)
+        discard(sys.stderr)
     return code
 
 
@@ -154,21 +155,17 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
 def _failed_to_say(error: OSError) -> int:
     """Return the exit code where stdout or stderr takes no more, as on a full disk; say so where it can be heard."""
     code = _say(f"error: could not write the output: {error.strerror or error}; make room for it and run it again", 1)
-    _discard(sys.stdout)
+    discard(sys.stdout)
     return code
-
-
-def _discard(stream: TextIO) -> None:
-    """Point stdout or stderr at nothing, so that the interpreter's last flush does not fail (`smart … | head`)."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + signum)
 
 
-def _end_on_sigterm() -> None:
-    """Let SIGTERM unwind the stack, so that temporary files go and the exit code is 143."""
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _terminate)
+def _end_on_signals() -> None:
+    """Let SIGTERM, SIGUSR1 and SIGHUP unwind the stack: temporary files go, the exit code is 128 and the number."""
+    if threading.current_thread() is threading.main_thread():
+        for number in stopping_signals():
+            if signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, _terminate)

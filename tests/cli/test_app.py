@@ -148,8 +148,11 @@ def test_home_option_goes_over_the_variable(smart: Smart, tmp_path: Path) -> Non
     assert "elsewhere" not in smart().stdout
 
 
-def test_sigterm_ends_with_143_and_unwinds(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGHUP, 129)])
+def test_a_stopping_signal_unwinds_any_command(number: int, exit_code: int) -> None:
     code = (
+        # nohup, under which these tests may run, is inherited.
+        "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         "import sys, time, typer\nfrom smartcli.cli.group import FriendlyGroup\n"
         "app = typer.Typer(cls=FriendlyGroup)\n"
         "@app.callback()\ndef start() -> None: ...\n"
@@ -161,9 +164,9 @@ def test_sigterm_ends_with_143_and_unwinds(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         assert process.stdout.read() == "unwound\n"
-        assert process.wait(timeout=10) == 143
+        assert process.wait(timeout=10) == exit_code
 
 
 def test_a_closed_pipe_is_no_error_message(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ class Typed:
 
 def test_signals_end_a_process_with_a_save_and_the_command_to_go_on(shop: Shop) -> None:
     save_small(shop.home, "long", train=LONG)
-    cases = {"ctrl-c": (signal.SIGINT, 130), "term": (signal.SIGTERM, 143)}
+    cases = {"ctrl-c": (signal.SIGINT, 130), "term": (signal.SIGTERM, 143), "usr1": (signal.SIGUSR1, 138)}
     typed = {name: Typed(shop, name) for name in cases}
     waiting, until = set(cases), time.monotonic() + 120
     while waiting and time.monotonic() < until:
@@ -129,7 +129,7 @@ def test_signals_end_a_process_with_a_save_and_the_command_to_go_on(shop: Shop) 
         assert f"stopped after step {step}, and saved; go on with: smart finetune --resume {name}" in errors
         assert "Traceback" not in errors
         assert 1 <= step < STEPS
-    assert Runs(shop.home).names() == ["ctrl-c", "term"]
+    assert Runs(shop.home).names() == ["ctrl-c", "term", "usr1"]
 
     for name in cases:
         shop.train(None, resume=name, **dict.fromkeys(("epochs", "batch_size", "lr", "lambda", "encoder")))

@@ -13,7 +13,7 @@
 - setting_sources: where settings come from: TOML files of options, recipes and encoder presets, each checked as it is
   read
 - settings: every training option in force: default < encoder preset < recipe < `--config` < flag
-- signals: Ctrl-C and SIGTERM during a training: finish the step, save, end; a second Ctrl-C ends at once
+- signals: signals during a training: finish the step, save, end; a second Ctrl-C ends at once
 - train: one training from settings to a registered checkpoint, resumable at any step
 - training_inputs: what a training reads before it starts: data set, tokens, encoder or `--init` checkpoint, and the
   model

@@ -36,7 +36,7 @@ def train(
 
     `settled` is what `settle` found for these arguments, where the caller has asked it already.
     Of several `processes` the first does so, and the others give it their part of every step.
-    Stopped (exit 130 or 143) when a signal ended it after a save; UserError for what the user can mend.
+    Stopped (exit 128 + its number) when a signal ended it after a save; UserError for what the user can mend.
     """
     if processes is not None and not processes.is_main_process:
         return follow(home, command, resolved, argv, processes)

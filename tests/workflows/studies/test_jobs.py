@@ -101,7 +101,10 @@ def test_a_killed_cell_leaves_the_other_alone_and_the_same_command_goes_on(base:
     assert weights(base, planned) == expected
 
 
-def test_a_signal_stops_all_cells_after_a_save_and_the_same_command_goes_on(base: Base) -> None:
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGHUP, 129)])
+def test_a_signal_stops_all_cells_after_a_save_and_the_same_command_goes_on(
+    base: Base, sighup_heard: None, number: int, exit_code: int
+) -> None:
     planned = cells(base)
     expected = one_after_the_other(base, planned)
     started: set[str] = set()
@@ -110,14 +113,14 @@ def test_a_signal_stops_all_cells_after_a_save_and_the_same_command_goes_on(base
         if isinstance(event, StepEvent):
             started.add(one.name)
             if len(started) == 2:
-                signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(number)
 
     # Enough steps that the first is still running when the second begins.
     slow = Base(base.home, "try", {**base.flags, "epochs": 400}, pretrain=base.pretrain)
     long = cells(slow)
     with pytest.raises(Stopped, match="finished cells are kept: run the same command again to go on") as end:
         work_off(slow, long, ["smart"], Hearing(stop_when_both_run), jobs=2)
-    assert end.value.exit_code == 143
+    assert end.value.exit_code == exit_code
     assert {run.name for run in Runs(base.home).interrupted()} == {one.name for one in long}
     assert all(owner_of(base.home, one.name) is None for one in long), "no process is left"
     work_off(base, planned, ["smart"], Silent(), jobs=2)

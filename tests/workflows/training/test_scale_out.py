@@ -7,7 +7,7 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from subprocess import Popen
@@ -106,9 +106,9 @@ LONG = ("-m", "smartcli", "finetune", "--data", "small", "--epochs", "2000", "--
 class Job:
     """A long training by the command line in two processes."""
 
-    def __init__(self, shop: Shop, *words: str) -> None:
+    def __init__(self, shop: Shop, *words: str, options: Sequence[str] = ()) -> None:
         self.shop = shop
-        self.torchrun = start(2, *LONG, "--encoder", str(shop.encoder), *words)
+        self.torchrun = start(2, *LONG, "--encoder", str(shop.encoder), *words, options=options)
 
     def wait_for_a_save(self, name: str) -> None:
         for _ in range(600):
@@ -166,11 +166,21 @@ def test_a_killed_process_ends_the_job_and_leaves_a_run_that_any_number_goes_on_
 
 
 @pytest.mark.faults
-def test_sigterm_to_torchrun_saves_and_two_processes_go_on(shop: Shop, jobs: list[Popen[str]]) -> None:
-    job = Job(shop, "--name", "long")
+@pytest.mark.parametrize(
+    ("number", "options"),
+    [
+        (signal.SIGTERM, ()),
+        (signal.SIGHUP, ()),
+        (signal.SIGUSR1, ("--signals-to-handle", "SIGTERM,SIGINT,SIGUSR1", "--shutdown-timeout", "100")),
+    ],
+)
+def test_a_signal_to_torchrun_saves_and_two_processes_go_on(
+    shop: Shop, jobs: list[Popen[str]], sighup_heard: None, number: int, options: Sequence[str]
+) -> None:
+    job = Job(shop, "--name", "long", options=options)
     jobs.append(job.torchrun)
     job.wait_for_a_save("long")
-    job.torchrun.terminate()
+    job.torchrun.send_signal(number)
     (said,) = job.said()
     assert job.torchrun.returncode != 0
     at = int(re.findall(r"stopped after step (\d+), and saved", said)[0])
@@ -185,7 +195,7 @@ def test_sigterm_to_torchrun_saves_and_two_processes_go_on(shop: Shop, jobs: lis
         if position["total"] > at:
             break
         time.sleep(0.1)
-    os.kill(again.rank(1), signal.SIGTERM)
+    os.kill(again.rank(1), number)
     assert "stopped after step" in again.said()[0]
 
 

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from smartcli.workflows.training.signals import StopFlag, stop_on_signals
 
-
-@pytest.fixture(autouse=True)
-def no_nohup() -> Iterator[None]:
-    """SIGHUP as a shell gives it, also where the tests run under nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
+pytestmark = pytest.mark.usefixtures("sighup_heard")
 
 CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGHUP, 129)]
 
