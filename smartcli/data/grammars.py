@@ -99,7 +99,7 @@ def similarity(draws: Draws) -> Example:
         first.append(word)
         if draws.chance(0.5):
             score += weight
-            second.append(draws.other(meaning, word) if draws.chance(0.3) else word)
+            second.append(draws.other(meaning, word) if draws.chance(0.15) else word)
         else:
             second.append(draws.one(draws.other(meanings, meaning)))
     score = min(5.0, max(0.0, score + (draws.below(5) - 2) / 10))
