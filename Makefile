@@ -21,6 +21,8 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 install: $(VENV)/.installed  ## Make .venv with smart in it
 
 demo: $(VENV)/.installed  ## Prepare, train, combine and score on the embedded corpus (minutes, no model hub)
+	@echo 'Five commands follow: a synthetic corpus, MiniLM trained on paraphrases, then twice on three tasks with SMART,'
+	@echo 'an ensemble of the two, and the table of scores. On two cores that takes two to five minutes. Stopped, it goes on.'
 	$(SMART) prepare demo
 	$(SMART) pretrain-qqp --data demo --encoder minilm --name demo-start --resume
 	$(SMART) finetune --data demo --init demo-start --schedule simultaneous --lambda 5 --epochs 2 --seed 1 --name demo-1 --resume

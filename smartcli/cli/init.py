@@ -11,7 +11,7 @@ import typer
 from smartcli.cli.state import CliState, state_of
 
 if TYPE_CHECKING:
-    from smartcli.data.guess import Open
+    from smartcli.data.task_guess import Open
     from smartcli.workflows.preparing.init_table import GuessedTable
 
 Words = list[str] | None
@@ -38,22 +38,42 @@ def init(
     sheet: Annotated[
         Words, typer.Option("--sheet", metavar="[TASK:]SHEET", help="The sheet, where an xlsx file has several.")
     ] = None,
+    task: Annotated[
+        Words, typer.Option("--task", metavar="TASK", help="Take this task's files alone (by default all files).")
+    ] = None,
 ) -> None:
     """Look at a folder's files and write a commented tasks.toml, which you then correct.
 
     Files called like topic-train.csv and topic-dev.csv are one task. Where a choice is open it is asked on a terminal;
-    elsewhere the command ends with the options that answer it. Nothing is trained, and no tasks.toml is overwritten.
+    elsewhere the command ends with the options that answer it: TASK:VALUE, or VALUE where there is one task. Nothing is
+    trained, and no tasks.toml is overwritten.
 
     Example: smart init tickets --label topic
     """
     from smartcli.workflows.preparing.init_table import Given, init_folder
 
     state = state_of(ctx)
-    given = Given(*(tuple(words or ()) for words in (text, label, row_id, kind, labels, sheet)))
+    given = Given(*(tuple(words or ()) for words in (text, label, row_id, kind, labels, sheet, task)))
     asks = sys.stdin.isatty() and sys.stderr.isatty() and not state.quiet
     guessed = init_folder(folder, given, _ask if asks else None)
     print_guess(state, guessed)
-    state.say(f"wrote {folder / 'tasks.toml'}; read it, correct it, then: smart prepare {folder} --encoder minilm")
+    state.say(f"wrote {folder / 'tasks.toml'}; read it, correct it, then: {_prepare(folder)}")
+
+
+def _prepare(folder: Path) -> str:
+    """Return the command that comes next, with a name where the folder's own is none for a data set."""
+    import shlex
+
+    from smartcli.data.guess_files import task_name
+    from smartcli.data.store import check_data_name
+    from smartcli.errors import UserError
+
+    words = ["smart", "prepare", str(folder), "--encoder", "minilm"]
+    try:
+        check_data_name(folder.absolute().name, "--name")
+    except UserError:
+        words += ["--name", task_name(folder.absolute().name)]
+    return shlex.join(words)
 
 
 def _ask(task: str, choice: Open) -> str:
@@ -65,10 +85,14 @@ def _ask(task: str, choice: Open) -> str:
 
 
 def print_guess(state: CliState, guessed: GuessedTable) -> None:
-    """Print what was guessed from what, a line a key, on stderr."""
+    """Print what was guessed from what, a line a key, then what deserves a look; on stderr."""
     from smartcli.cli.training_command import print_rows
     from smartcli.data.guess_toml import to_toml
 
     for task in guessed.tasks:
         rows = [(key, to_toml(value), task.reasons.get(key, "the file's name")) for key, value in task.values.items()]
         print_rows(state, f"{task.values['name']}: what the files look like", rows, headings=("key", "guess", "from"))
+        for note in task.notes:
+            state.warn(f"{task.values['name']}: {note}")
+    if guessed.left_out:
+        state.say(f"left out: {', '.join(path.name for path in guessed.left_out)}")

@@ -1,6 +1,11 @@
-"""The demo corpus: synthetic rows from seeded grammars, the same on every machine, no row twice."""
+"""The demo corpus: synthetic rows from seeded grammars, the same on every machine, no row twice.
+
+No sentence of one split stands in another one, be it in another pair.
+"""
 
 from __future__ import annotations
+
+import hashlib
 
 from smartcli.data.draws import Draws
 from smartcli.data.grammars import GRAMMARS
@@ -14,19 +19,27 @@ SIZES = {"train": 320, "dev": 120, "test": 120}
 SEED = "smartcli demo corpus, version 2"
 
 
+def split_of(text: str) -> str:
+    """Return the split to which a sentence belongs: by its hash, so that no two splits share one."""
+    place = hashlib.sha256(text.lower().encode()).digest()[0] % 10
+    return "train" if place < 6 else "dev" if place < 8 else "test"
+
+
 def demo_rows(task: str) -> dict[str, list[Row]]:
     """Return the rows of one task of the paper's table, by split; ids start with `demo-` since they are synthetic."""
     grammar = GRAMMARS[paper().grammars[task]]
     draws = Draws(f"{SEED}: {task}")
-    seen: set[tuple[str, ...]] = set()
-    rows: dict[str, list[Row]] = {}
-    for split in SPLITS:
-        rows[split] = []
-        while len(rows[split]) < SIZES[split]:
-            texts, label = grammar(draws)
-            if texts not in seen and len(set(texts)) == len(texts):
-                seen.add(texts)
-                rows[split].append((f"demo-{task}-{split}-{len(rows[split]) + 1}", texts, label))
+    seen: set[frozenset[str]] = set()
+    rows: dict[str, list[Row]] = {split: [] for split in SPLITS}
+    while any(len(own) < SIZES[split] for split, own in rows.items()):
+        texts, label = grammar(draws)
+        splits, key = {split_of(text) for text in texts}, frozenset(text.lower() for text in texts)
+        if len(splits) > 1 or len(key) < len(texts) or key in seen:
+            continue
+        (split,) = splits
+        if len(rows[split]) < SIZES[split]:
+            seen.add(key)
+            rows[split].append((f"demo-{task}-{split}-{len(rows[split]) + 1}", texts, label))
     return rows
 
 

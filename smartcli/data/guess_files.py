@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from smartcli.data.readers import FORMATS
@@ -23,7 +24,7 @@ class TaskFiles:
     """The files of one task by split; a file that names no split is `train`."""
 
     name: str
-    """The part of the file names that they share, as a task name."""
+    """The part of the file names that they share, else the folder's name, as a task name."""
     files: dict[str, Path]
 
     @property
@@ -44,7 +45,10 @@ def table_files(folder: Path) -> list[Path]:
 
 
 def group_files(paths: Sequence[Path]) -> list[TaskFiles]:
-    """Return the tasks that file names speak of; UserError where two files would be the same split."""
+    """Return the tasks that file names speak of; UserError where two files would be the same split.
+
+    A file that stands alone is all of its task's rows, whatever it is called.
+    """
     groups: dict[str, dict[str, Path]] = {}
     for path in paths:
         base, split = _parts(path.stem)
@@ -55,7 +59,25 @@ def group_files(paths: Sequence[Path]) -> list[TaskFiles]:
                 "task's files into a folder of its own, or name them like topic-train.csv and topic-dev.csv"
             )
         files[split] = path
-    return [TaskFiles(_task_name(base), files) for base, files in groups.items()]
+    found = []
+    for base, files in groups.items():
+        only = next(iter(files.values())) if len(files) == 1 else None
+        folder = next(iter(files.values())).absolute().parent.name
+        found.append(TaskFiles(task_name(base or folder), {"train": only} if only else files))
+    return _of_different_names(found)
+
+
+def _of_different_names(groups: Sequence[TaskFiles]) -> list[TaskFiles]:
+    """Number the names that two groups would share, such as those of `A b.csv` and `a-b.csv`."""
+    taken: set[str] = set()
+    found = []
+    for group in groups:
+        name, number = group.name, 2
+        while name in taken:
+            name, number = f"{group.name[:29]}-{number}", number + 1
+        taken.add(name)
+        found.append(replace(group, name=name))
+    return found
 
 
 def _parts(stem: str) -> tuple[str, str]:
@@ -69,8 +91,10 @@ def _parts(stem: str) -> tuple[str, str]:
     return re.sub(r"[-_. ]{2,}", "-", rest).strip("-_. "), split
 
 
-def _task_name(base: str) -> str:
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", base).strip("-").lower()[:32]
+def task_name(base: str) -> str:
+    """Return a task's name that is near `base`: letters, digits, `-` and `_`, at most 32, none that is reserved."""
+    plain = unicodedata.normalize("NFKD", base.casefold()).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^a-z0-9_-]+", "-", plain).strip("-")[:32]
     if not name or not name[0].isalpha():
         name = f"task-{name}".strip("-")[:32]
     return f"{name[:27]}-task" if name in RESERVED_NAMES else name

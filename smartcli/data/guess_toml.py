@@ -11,8 +11,8 @@ HEAD = """# Written by `smart init`, from a look at the files. Correct what is w
 # where one file is divided.
 """
 ORDER = (
-    "name", "kind", "text", "label", "id", "labels", "range", "metric", "train", "dev", "test", "split", "delimiter",
-    "encoding", "sheet",
+    "name", "kind", "text", "label", "id", "labels", "range", "scale", "metric", "weight", "class_weights", "train",
+    "dev", "test", "split", "delimiter", "encoding", "sheet",
 )  # fmt: skip
 WIDTH = 44
 """Column at which the reasons begin."""
@@ -30,17 +30,22 @@ def to_toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def table_toml(tasks: Sequence[tuple[Mapping[str, Any], Mapping[str, str]]], folder: str) -> str:
-    """Return the file's text for tasks, each with its values and the reason of each."""
-    parts = [HEAD.format(folder=folder)]
-    for values, reasons in tasks:
-        lines = ["[[task]]"]
+def table_toml(tasks: Sequence[tuple[Mapping[str, Any], Mapping[str, str], Sequence[str]]], folder: str) -> str:
+    """Return the file's text for tasks, each with its values, the reason of each, and notes to stand above it."""
+    parts = [HEAD.format(folder=_one_line(folder))]
+    for values, reasons, notes in tasks:
+        lines = [*(f"# Note: {_one_line(note)}" for note in notes), "[[task]]"]
         for key in ORDER:
             if key not in values:
                 continue
             value = values[key][0] if key == "text" and len(values[key]) == 1 else values[key]
             line = f"{key} = {to_toml(value)}"
-            reason = " ".join(reasons.get(key, "").split())
-            lines.append(f"{line:<{WIDTH}}# {reason}" if reason else line)
+            reason = _one_line(reasons.get(key, ""))
+            lines.append(f"{line:<{WIDTH - 2}}  # {reason}" if reason else line)
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
+
+
+def _one_line(text: str) -> str:
+    """Return a text for a comment, which ends with its line and holds no control characters."""
+    return "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))

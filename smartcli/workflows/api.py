@@ -102,6 +102,17 @@ class Model:
         found = self._label(task, texts).probabilities
         return np.empty((0, self._task(task).classes)) if found is None else found
 
+    def encode(self, texts: Sequence[str], *, batch_size: int | None = None) -> NDArray[np.float32]:
+        """Return the encoder's vector of each sentence, (n, D), as the checkpoint pools them.
+
+        An ensemble has several encoders: UserError. `batch_size` is the most tokens of a batch (None: 4,096).
+        """
+        if len(self._panel.parts) > 1:
+            raise UserError(f'"{self.name}" is an ensemble of several encoders; encode with one of its members')
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise UserError("encode: expected a list of strings")
+        return self._panel.parts[0].encode(texts, batch_size)
+
     def _task(self, name: str) -> Task:
         return self._tasks.get(name, f"task for {self.name}")
 

@@ -8,8 +8,9 @@ import io
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from training import Shop
 from typer.testing import Result
 
 import smartcli
+from smartcli.data.store import LATEST
 from smartcli.home import Home
 from smartcli.workflows.scoring.ensembling import ensemble
 
@@ -39,9 +41,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 
 @pytest.fixture(autouse=True)
-def shop(made: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
+def shop(made: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     monkeypatch.setenv("SMART_HOME", str(made.home.root))
-    return made
+    latest = made.home.data / LATEST
+    before = latest.read_bytes()
+    yield made
+    # A training from frames makes its data set the one prepared last.
+    latest.write_bytes(before)
 
 
 def test_the_page_runs_as_it_stands(shop: Shop) -> None:
@@ -182,3 +188,71 @@ def test_results_are_the_table_of_evaluate(smart: Smart) -> None:
     assert len(smartcli.results(paper=True)) == 4 + 18
     with pytest.raises(smartcli.UserError, match="ckpt33"):
         smartcli.results("ckpt33")
+
+
+def tickets(count: int = 30) -> pd.DataFrame:
+    texts = [("the bin is full", "a hole in the street", "the swings are broken")[i % 3] for i in range(count)]
+    topics = [("waste", "roads", "parks")[i % 3] for i in range(count)]
+    return pd.DataFrame({"message": [f"{text} at {i}" for i, text in enumerate(texts)], "topic": topics})
+
+
+QUICK: dict[str, Any] = {"epochs": 1, "batch_size": 8, "lam": 0, "progress": False}
+
+
+def test_training_from_a_frame_registers_a_checkpoint_that_the_commands_see(smart: Smart, shop: Shop) -> None:
+    model = smartcli.finetune(tickets(), name="mine", encoder=str(shop.encoder), **QUICK)
+    assert (model.name, model.tasks, model.labels("task")) == ("mine", ("task",), ("parks", "roads", "waste"))
+    assert model.info["settings"]["lambda"] == 0
+    labelled = model.predict("task", tickets(3), top=2)
+    assert list(labelled.columns)[2:5] == ["prediction", "class", "probability"]
+    assert set(labelled["prediction"]) <= {"waste", "roads", "parks"}
+    assert "mine" in smart("evaluate", "mine").stdout
+    again = smartcli.finetune(tickets(), name="mine", encoder=str(shop.encoder), **QUICK)
+    assert again.info["created"] == model.info["created"], "a finished training is not made again"
+
+
+def test_frames_by_task_and_split_with_a_table_of_tasks(shop: Shop) -> None:
+    pairs = pd.DataFrame({"one": ["a cat", "a dog"] * 10, "other": ["a kitten", "a car"] * 10, "near": [4.5, 0.5] * 10})
+    tasks: list[dict[str, Any]] = [
+        {"name": "topic", "kind": "classification", "text": "message", "label": "topic", "class_weights": "balanced"},
+        {"name": "near", "kind": "regression", "text": ["one", "other"], "label": "near", "range": [0, 5],
+         "metric": "pearson"},
+    ]  # fmt: skip
+    frames = {"topic": tickets(), "near": {"train": pairs, "dev": pairs.head(6)}}
+    model = smartcli.finetune(frames, tasks, encoder=str(shop.encoder), schedule="sequential", **QUICK)
+    assert model.tasks == ("topic", "near")
+    assert model.predict("near", [("a cat", "a kitten")]).shape == (1,)
+
+
+@pytest.mark.parametrize(
+    ("frames", "tasks", "options", "said"),
+    [
+        ([1], None, {}, "expected a DataFrame, frames by split, or frames by task and split, found list"),
+        ({}, None, {}, "expected a DataFrame"),
+        ({"topic": {"validation": 1}}, None, {}, '"topic": expected a DataFrame, or frames by train, dev, test'),
+        (None, None, {"epoch": 1}, 'there is no option "epoch"; did you mean "epochs"'),
+        (None, [{"name": "x"}, {"name": "y"}], {}, 'no frame for the task "x"; found task'),
+        (None, [{"name": "x", "kind": "ranking", "text": "message", "label": "topic"}], {}, '"kind" must be one of'),
+    ],
+)
+def test_what_is_wrong_with_a_training_from_frames_is_said(
+    shop: Shop, frames: Any, tasks: Any, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(smartcli.UserError) as caught:
+        smartcli.finetune(
+            tickets() if frames is None else frames, tasks, encoder=str(shop.encoder), progress=False, **options
+        )
+    assert said in str(caught.value)
+
+
+def test_sentences_are_encoded_alone_in_any_batch(shop: Shop) -> None:
+    model = smartcli.load("ckpt3")
+    texts = ["a good film", "the dog runs in the park", "no"]
+    found = model.encode(texts)
+    assert found.shape == (3, 32)
+    np.testing.assert_allclose(model.encode(texts, batch_size=4), found, atol=1e-6)
+    np.testing.assert_allclose(model.encode(texts[1:2])[0], found[1], atol=1e-6)
+    with pytest.raises(smartcli.UserError, match="an ensemble of several encoders"):
+        smartcli.load("both").encode(texts)
+    with pytest.raises(smartcli.UserError, match="expected a list of strings"):
+        model.encode("one string")  # type: ignore[arg-type]

@@ -1,21 +1,24 @@
-"""How an unknown file is to be read: its format, delimiter, encoding and sheets, from its first bytes."""
+"""How an unknown file is to be read: its format, delimiter, encoding and sheets. from its first bytes."""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from smartcli.data.readers.columns import Form
-from smartcli.data.readers.lines import guess_encoding
+from smartcli.data.readers.lines import BLOCK, guess_encoding
 from smartcli.data.readers.sheet import sheet_names
 from smartcli.data.readers.table import FORMATS
 from smartcli.errors import UserError
 
 SAMPLE = 1 << 18
-"""Bytes that are looked at."""
+"""Bytes that are looked at for a delimiter."""
 DELIMITERS = (",", "\t", ";", "|")
+USUAL = (",", "\t", None)
 LINES = 50
 
 
@@ -27,11 +30,15 @@ class Sniffed:
     delimiter: str | None = None
     encoding: str | None = None
     sheets: tuple[str, ...] = ()
+    separator: str | None = None
+    """Of csv files: what separates the fields, usual or not; None where every line holds one."""
+    ascii: bool = False
+    """Of text files: whether they read the same in (nearly) every encoding."""
 
     def form(self, sheet: str | None = None) -> Form:
         """Return how to read it, with `sheet` or its only one."""
         only = self.sheets[0] if len(self.sheets) == 1 else None
-        return Form((self.delimiter,) if self.delimiter else None, self.encoding, sheet or only)
+        return Form((self.separator,) if self.separator else None, self.encoding, sheet or only)
 
 
 def sniff(path: Path) -> Sniffed:
@@ -43,24 +50,38 @@ def sniff(path: Path) -> Sniffed:
         with path.open("rb") as stream:
             if kind == "xlsx":
                 return Sniffed(kind, sheets=sheet_names(stream, str(path)))
+            encoding, plain = _encoding(stream) if kind != "parquet" else (None, False)
+            stream.seek(0)
             raw = stream.read(SAMPLE)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if kind == "parquet":
-        return Sniffed(kind)
+    if kind != "csv":
+        return Sniffed(kind, encoding=encoding, ascii=plain)
     if len(raw) == SAMPLE:
         # A letter must not be cut in half.
         raw = raw[: raw.rfind(b"\n") + 1] or raw
-    encoding = guess_encoding(raw)
-    if kind == "jsonl":
-        return Sniffed(kind, encoding=encoding)
     found = _delimiter(raw.decode(encoding or "utf-8-sig", "replace").removeprefix("\ufeff"))
-    return Sniffed(kind, None if found in (",", "\t") else found, encoding)
+    return Sniffed(kind, None if found in USUAL else found, encoding, separator=found, ascii=plain)
 
 
-def _delimiter(text: str) -> str:
-    """Return the delimiter that splits most lines into the same number of fields, above one."""
-    best, chosen = (0.0, 0), ","
+def _encoding(stream: BinaryIO) -> tuple[str | None, bool]:
+    """Return what a whole file reads as (`guess_encoding`), and whether it is ASCII alone; by the block while UTF-8."""
+    decoder, plain = codecs.getincrementaldecoder("utf-8")(), True
+    try:
+        while block := stream.read(BLOCK):
+            plain = plain and block.isascii()
+            decoder.decode(block)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        stream.seek(0)
+        return guess_encoding(stream.read()), False
+    return None, plain
+
+
+def _delimiter(text: str) -> str | None:
+    """Return the delimiter that splits most lines into the same number of fields, above one; None where none does."""
+    best: tuple[float, int] = (0.0, 0)
+    chosen = None
     for delimiter in DELIMITERS:
         try:
             rows = [

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from smartcli.data.joining import sequences_of
 from smartcli.engine.inference.split_outputs import (
     TOKENS_PER_BATCH,
     Reader,
@@ -22,6 +23,7 @@ from smartcli.engine.inference.split_outputs import (
 )
 from smartcli.engine.model.distinct_rows import pick
 from smartcli.engine.model.multitask import MultiTaskModel
+from smartcli.engine.model.packing import pack
 
 if TYPE_CHECKING:
     from smartcli.data.ragged import Ragged
@@ -65,3 +67,25 @@ def vector_blocks(
         if not np.isfinite(out).all():
             raise FloatingPointError(f'vectors of task "{task_name}" are not finite')
         yield out
+
+
+def sentence_vectors(
+    model: MultiTaskModel, sentences: Ragged, reader: Reader, budget: int | None = None
+) -> NDArray[np.float32]:
+    """Return the encoder's pooled vector of each sentence alone, (n, D), whatever the tasks are.
+
+    Raises FloatingPointError where a vector is not finite, SmartCliError where memory runs out.
+    """
+    device = next(model.parameters()).device
+    model.eval()
+    out = np.empty((len(sentences.lengths), model.encoder.spec.hidden_size), np.float32)
+    lengths = sentences.lengths.astype(np.int64)
+    for rows in batches_by_length(tokens_read(lengths, reader), budget or TOKENS_PER_BATCH):
+        with torch.inference_mode(), out_of_memory_explained("encode", lengths[rows]):
+            parts = sequences_of(reader.template, [sentences], rows, join=False, max_length=reader.max_length)
+            batch = pack({"encode": parts}).to(device)
+            vectors = model.encoder(model.encoder.look_up(batch), batch, pooling=model.pooling)
+            out[rows] = pick(vectors, batch.outputs["encode"][0]).float().cpu().numpy()
+    if not np.isfinite(out).all():
+        raise FloatingPointError("vectors of sentences are not finite")
+    return out

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from smartcli.atomic import write_output
-from smartcli.data.guess import Answers, Open, TaskGuess, guess_task
 from smartcli.data.guess_files import TaskFiles, group_files, table_files
+from smartcli.data.guess_group import Ask, GuessedTask, guess_group
 from smartcli.data.guess_toml import table_toml
 from smartcli.data.own import TABLE
-from smartcli.data.profile import Profile, profile
-from smartcli.data.readers.sniff import sniff
+from smartcli.data.task_guess import Open
 from smartcli.errors import UserError, suggest
 from smartcli.tasks import TaskTable, parse_task_table
-
-Ask = Callable[[str, Open], str]
-"""Of a task's name and an open choice, what the user answers."""
-ONE_FILE = {"dev": 0.1, "test": 0.1, "seed": 0}
-NO_DEV = {"dev": 0.1, "seed": 0}
 
 
 @dataclass(frozen=True)
 class Given:
-    """What options say: `TASK:VALUE`, or a value alone where there is one task."""
+    """What options say: `TASK:VALUE`, or a value alone where there is one task; `task` names those that are wanted."""
 
     text: tuple[str, ...] = ()
     label: tuple[str, ...] = ()
@@ -33,25 +26,20 @@ class Given:
     kind: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     sheet: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class GuessedTask:
-    """A task as guessed: its keys and their reasons, in the words of tasks.toml."""
-
-    values: Mapping[str, Any]
-    reasons: Mapping[str, str]
+    task: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class GuessedTable:
-    """All tasks of some files."""
+    """All tasks of some files, and the files that were left out."""
 
     folder: Path
     tasks: tuple[GuessedTask, ...]
+    left_out: tuple[Path, ...] = ()
 
-    def toml(self) -> str:
-        return table_toml([(task.values, task.reasons) for task in self.tasks], str(self.folder))
+    def toml(self, folder: str | None = None) -> str:
+        """Return the text of the tasks.toml; its comment speaks of `folder`, by default that of the files."""
+        return table_toml([(task.values, task.reasons, task.notes) for task in self.tasks], folder or str(self.folder))
 
     def table(self) -> TaskTable:
         """Return it as `smart prepare` reads it."""
@@ -71,20 +59,52 @@ def init_folder(folder: Path, given: Given, ask: Ask | None) -> GuessedTable:
 
 
 def guess_table(files: Sequence[Path], given: Given, ask: Ask | None, command: str = "") -> GuessedTable:
-    """Return the table that files amount to; without `ask` an open choice is a UserError naming the options."""
+    """Return the table that files amount to; without `ask` an open choice is a UserError naming the options.
+
+    `command` says, where a choice is open, which command takes these options.
+    """
     groups = group_files(files)
-    names = [group.name for group in groups]
-    answers = {name: {} for name in names}  # type: dict[str, dict[str, str]]
-    for option in ("text", "label", "id", "kind", "labels", "sheet"):
-        for word in getattr(given, option):
-            task, value = _addressed(f"--{option}", word, names)
-            answers[task][option] = value
+    wanted = _wanted(groups, given.task)
+    answers = _answers(given, [group.name for group in wanted])
+    tasks: list[GuessedTask] = []
     unsettled: list[str] = []
-    tasks = tuple(_guess_group(group, answers[group.name], ask, unsettled, len(groups) > 1) for group in groups)
+    for group in wanted:
+        try:
+            task, choices = guess_group(group, answers[group.name], ask)
+        except UserError as error:
+            raise _with_way_out(error, group, wanted) from None
+        tasks.append(task)
+        unsettled += [_line(group.name, choice, len(wanted) > 1) for choice in choices]
     if unsettled:
         hint = f"; {command}" if command else ""
         raise UserError("\n  ".join([f"what these files hold is open; answer with options{hint}:", *unsettled]))
-    return GuessedTable(files[0].parent, tasks)
+    left_out = tuple(path for group in groups if group not in wanted for path in group.files.values())
+    return GuessedTable(files[0].parent, tuple(tasks), left_out)
+
+
+def _wanted(groups: Sequence[TaskFiles], names: Sequence[str]) -> list[TaskFiles]:
+    known = [group.name for group in groups]
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"--task {name}: no such task; by their names the files are of {', '.join(known)}{suggest(name, known)}"
+            )
+    return [group for group in groups if not names or group.name in names]
+
+
+def _answers(given: Given, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return for each task what the options say of it, by the option's name."""
+    answers: dict[str, dict[str, str]] = {name: {} for name in names}
+    for option in (field.name for field in fields(Given) if field.name != "task"):
+        for word in getattr(given, option):
+            task, value = _addressed(f"--{option}", word, names)
+            if option in answers[task]:
+                raise UserError(
+                    f"--{option}: stands twice for the task {task}, as {answers[task][option]!r} and {value!r}; "
+                    "expected it once a task"
+                )
+            answers[task][option] = value
+    return answers
 
 
 def _addressed(option: str, word: str, names: Sequence[str]) -> tuple[str, str]:
@@ -99,60 +119,17 @@ def _addressed(option: str, word: str, names: Sequence[str]) -> tuple[str, str]:
     )
 
 
-def _guess_group(
-    group: TaskFiles, said: Mapping[str, str], ask: Ask | None, unsettled: list[str], several: bool
-) -> GuessedTask:
-    main = group.files.get("train") or next(iter(group.files.values()))
-    sniffed = sniff(main)
-    answers = {key: value for key, value in said.items() if key != "sheet"}
-    sheet = said.get("sheet")
-    if len(sniffed.sheets) > 1 and sheet not in sniffed.sheets:
-        choice = Open("--sheet", f"which sheet of {main.name}? {', '.join(sniffed.sheets)}", sniffed.sheets)
-        if ask is None:
-            unsettled.append(_line(group.name, choice, several))
-            return GuessedTask({}, {})
-        sheet = ask(group.name, choice)
-    looked = profile(main, sniffed, sheet)
-    guess = guess_task(looked, _answers(answers))
-    while guess.open and ask is not None:
-        choice = guess.open[0]
-        answers[choice.option.removeprefix("--")] = ask(group.name, choice)
-        guess = guess_task(looked, _answers(answers))
-    unsettled += [_line(group.name, choice, several) for choice in guess.open]
-    return _with_files(group, guess, looked)
-
-
-def _answers(said: Mapping[str, str]) -> Answers:
-    return Answers(
-        text=tuple(part.strip() for part in said["text"].split(",")) if "text" in said else (),
-        label=said.get("label"),
-        id=said.get("id"),
-        kind=said.get("kind"),
-        labels=tuple(part.strip() for part in said["labels"].split(",")) if "labels" in said else (),
-    )
+def _with_way_out(error: UserError, group: TaskFiles, wanted: Sequence[TaskFiles]) -> UserError:
+    """Say how a file that is no task is left out, where there are others."""
+    others = " ".join(f"--task {other.name}" for other in wanted if other is not group)
+    return UserError(f"{error}; or leave {group.name} out, with {others}") if others else error
 
 
 def _line(task: str, choice: Open, several: bool) -> str:
     prefix = f"{task}:" if several else ""
-    options = " or ".join(f"{choice.option} {prefix}{_quoted(value)}" for value in choice.choices[:6])
+    options = " or ".join(f"{choice.option} {_quoted(prefix + value)}" for value in choice.choices[:6])
     return f"{task}: {choice.question} → {options}"
 
 
 def _quoted(value: str) -> str:
     return f"'{value}'" if " " in value else value
-
-
-def _with_files(group: TaskFiles, guess: TaskGuess, looked: Profile) -> GuessedTask:
-    values: dict[str, Any] = {"name": group.name, **guess.values}
-    reasons = {"name": "from the files' names", **guess.reasons}
-    for split, path in group.files.items():
-        values[split] = path.name
-    if "train" in group.files and "dev" not in group.files:
-        values["split"] = ONE_FILE if group.alone else NO_DEV
-        reasons["split"] = "there is no dev file: parts of train, by label, the same for everyone"
-    for key, value in (("delimiter", looked.sniffed.delimiter), ("encoding", looked.sniffed.encoding)):
-        if value is not None:
-            values[key], reasons[key] = value, "what the file looks like"
-    if looked.sheet is not None:
-        values["sheet"], reasons["sheet"] = looked.sheet, "as you said"
-    return GuessedTask(values, reasons)

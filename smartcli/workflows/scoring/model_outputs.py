@@ -91,6 +91,13 @@ class LoadedModel:
             shares = np.empty((0, task.classes))
         return TaskPredictions(task_name, ids, None, found.predictions, shares)
 
+    def encode(self, texts: Sequence[str], budget: int | None = None) -> NDArray[np.float32]:
+        """Return the encoder's pooled vector of each sentence, (n, D), in batches of at most `budget` tokens."""
+        from smartcli.engine.inference.vectors import sentence_vectors
+
+        with self._finite():
+            return sentence_vectors(self.model, Ragged.of(self.tokenizer.encode(list(texts))), self.reader, budget)
+
     def vector(self, task_name: str, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return what the head is given of one row, (D,)."""
         from smartcli.engine.inference.vectors import vector_blocks
