@@ -45,6 +45,11 @@ def is_named(task: Task) -> bool:
     return bool(task.labels) and list(task.labels) != [str(number) for number in range(task.classes)]
 
 
+def type_of_prediction(task: Task) -> type[str] | type[int] | type[float]:
+    """Return what the column `prediction` holds: class names, class numbers or scores."""
+    return float if task.kind == "regression" else str if is_named(task) else int
+
+
 def columns_for(task: Task, wish: Wish) -> tuple[str, ...]:
     """Return the names of the columns that `answers` gives, in order."""
     names = [PREDICTION]
