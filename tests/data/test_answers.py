@@ -47,6 +47,13 @@ def test_a_threshold_leaves_a_class_open_and_moves_the_border_of_a_binary_task()
     assert answers(URGENT, one, Wish(threshold=0.95))["probability"] == pytest.approx([0.7, 0.1])
 
 
+def test_a_vote_against_the_highest_mean_has_the_probability_of_its_own_class() -> None:
+    vote = found([0], [[0.4, 0.5, 0.1]])
+    for threshold, said in ((None, "waste"), (0.45, None)):
+        out = answers(TOPIC, vote, Wish(threshold=threshold, top=1))
+        assert (out["prediction"], out["probability"], out["top1"]) == ([said], [0.4], ["roads"])
+
+
 @pytest.mark.parametrize("task", [TOPIC, URGENT, STARS, NEAR])
 def test_the_type_of_a_prediction_is_known_before_a_model_runs(task: Task) -> None:
     out = answers(task, found([1], None if task.kind == "regression" else [[0.1] * task.classes]), Wish())
