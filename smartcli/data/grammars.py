@@ -48,12 +48,12 @@ def sentiment(draws: Draws) -> Example:
 
 
 ACTIONS: tuple[Meaning, ...] = (
-    ("buy", "purchase"), ("repair", "fix"), ("choose", "pick"), ("clean", "wash"), ("photograph", "take a picture of"),
-    ("throw away", "get rid of"), ("build", "construct"), ("learn about", "study"),
+    ("buy", "purchase"), ("repair", "fix"), ("clean", "wash"), ("choose", "pick"), ("build", "construct"),
+    ("hide", "conceal"), ("draw", "sketch"), ("find", "locate"),
 )  # fmt: skip
 OBJECTS: tuple[Meaning, ...] = (
-    ("a car", "an automobile"), ("a bicycle", "a bike"), ("a couch", "a sofa"), ("a laptop", "a notebook computer"),
-    ("a phone", "a telephone"), ("a boat", "a ship"), ("a house", "a home"), ("a rug", "a carpet"),
+    ("a car", "an automobile"), ("a bicycle", "a bike"), ("a couch", "a sofa"), ("a phone", "a telephone"),
+    ("a boat", "a ship"), ("a plane", "an airplane"), ("a fridge", "a refrigerator"), ("a television", "a TV"),
 )  # fmt: skip
 QUESTIONS = ("How do I {act} {object}?", "How can I {act} {object}?", "Where do I {act} {object}?")
 HOW = QUESTIONS[:2]

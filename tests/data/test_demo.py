@@ -22,7 +22,7 @@ TASKS = paper().table.names
 @pytest.mark.parametrize("task", TASKS)
 def test_there_are_enough_rows_and_none_stands_twice(task: str) -> None:
     rows = demo_rows(task)
-    assert [len(rows[split]) >= least for split, least in zip(SPLITS, (320, 120, 120), strict=True)] == [True] * 3
+    assert [len(rows[split]) >= least for split, least in zip(SPLITS, (300, 120, 120), strict=True)] == [True] * 3
     every = [row for split in SPLITS for row in rows[split]]
     assert len({row[1] for row in every}) == len(every)
     assert len({row[0] for row in every}) == len(every)
@@ -105,4 +105,4 @@ def test_the_corpus_is_the_same_on_every_machine() -> None:
     from hashlib import sha256
 
     found = {task: sha256(hash_form(demo_rows(task)["train"])).hexdigest()[:16] for task in TASKS}
-    assert found == {"sst": "95545cae03332fbd", "qqp": "a098ae8514508547", "sts": "d05447d3af4efd0a"}
+    assert found == {"sst": "791c17209a34ec04", "qqp": "6326590665ae0a01", "sts": "3c5f45382776ae0b"}
