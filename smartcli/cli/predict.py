@@ -39,7 +39,7 @@ def predict(
         typer.Option(
             "--input",
             metavar="FILE",
-            help="csv, tsv, jsonl or parquet with the task's text columns by name; - is stdin.",
+            help="csv, tsv, jsonl, parquet or xlsx with the task's text columns by name; - is stdin.",
             rich_help_panel=_ROWS,
             show_default=False,
         ),

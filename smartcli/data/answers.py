@@ -45,6 +45,11 @@ def is_named(task: Task) -> bool:
     return bool(task.labels) and list(task.labels) != [str(number) for number in range(task.classes)]
 
 
+def type_of_prediction(task: Task) -> type[str] | type[int] | type[float]:
+    """Return what the column `prediction` holds: class names, class numbers or scores."""
+    return float if task.kind == "regression" else str if is_named(task) else int
+
+
 def columns_for(task: Task, wish: Wish) -> tuple[str, ...]:
     """Return the names of the columns that `answers` gives, in order."""
     names = [PREDICTION]
@@ -65,14 +70,15 @@ def answers(task: Task, found: TaskPredictions, wish: Wish) -> dict[str, list[An
     if found.probabilities is None:
         return {PREDICTION: found.predictions.astype(np.float64).tolist()}
     shares = _both(found.probabilities.astype(np.float64))
-    classes = _by_threshold(task, found.predictions.astype(np.int64), shares, wish.threshold)
+    predicted = found.predictions.astype(np.int64)
+    classes = _by_threshold(task, predicted, shares, wish.threshold)
     named = is_named(task)
-    chosen = np.maximum(classes, 0)
+    # Of an ensemble the members' vote, which need not be the class of the highest mean probability.
+    chosen = np.where(classes < 0, predicted, classes)
     numbers = [None if number < 0 else number for number in classes.tolist()]
     own: list[list[Any]] = [[None if n is None else _answer(task, n, named) for n in numbers]]
     own += [numbers] if named else []
-    best = shares.max(axis=1) if len(shares) else shares.sum(axis=1)
-    own += [np.where(classes < 0, best, shares[np.arange(len(shares)), chosen]).tolist()]
+    own += [shares[np.arange(len(shares)), chosen].tolist()]
     own += shares.T.tolist() if wish.probabilities else []
     if wish.top is not None:
         # Stable: of equal shares the lower class comes first, on every machine.

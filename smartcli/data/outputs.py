@@ -12,6 +12,7 @@ from smartcli.data.rows_to_label import RowsToLabel
 from smartcli.data.safe_csv import csv_text
 from smartcli.errors import UserError
 
+NO_TYPES: Mapping[str, type] = {}
 SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
 
@@ -34,8 +35,19 @@ def format_of(path: Path) -> str:
     return kind
 
 
-def render(inputs: RowsToLabel, columns: Mapping[str, Sequence[Any]], kind: str, *, safe: bool = False) -> bytes:
-    """Return the rows with `columns` behind their own, in a format; `safe` guards CSV and TSV against spreadsheets."""
+def render(
+    inputs: RowsToLabel,
+    columns: Mapping[str, Sequence[Any]],
+    kind: str,
+    *,
+    types: Mapping[str, type] = NO_TYPES,
+    safe: bool = False,
+) -> bytes:
+    """Return the rows with `columns` behind their own, in a format.
+
+    `types` (str, int or float) says what a column of parquet holds, also where every value is None; where it is not
+    named the values say so. `safe` guards CSV and TSV against spreadsheets.
+    """
     names, added = list(columns), list(columns.values())
     extra = list(zip(*added, strict=True))
     if kind in ("csv", "tsv"):
@@ -47,7 +59,7 @@ def render(inputs: RowsToLabel, columns: Mapping[str, Sequence[Any]], kind: str,
             {**row, **dict(zip(names, more, strict=True))} for row, more in zip(_objects(inputs), extra, strict=True)
         )
         return "".join(json.dumps(found, ensure_ascii=False, default=str) + "\n" for found in objects).encode("utf-8")
-    return _parquet(inputs, names, added)
+    return _parquet(inputs, columns, types)
 
 
 def _rows(inputs: RowsToLabel) -> list[Sequence[Any]]:
@@ -84,17 +96,21 @@ def _cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | list | bool) else value
 
 
-def _parquet(inputs: RowsToLabel, names: Sequence[str], added: Sequence[Sequence[Any]]) -> bytes:
+def _parquet(inputs: RowsToLabel, added: Mapping[str, Sequence[Any]], types: Mapping[str, type]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    arrow = {str: pa.string(), int: pa.int64(), float: pa.float64()}
     columns: list[Sequence[Any]] = list(zip(*_rows(inputs), strict=True))
     try:
-        arrays = [pa.array(list(column)) for column in (*columns, *added)]
+        arrays = [pa.array(list(column)) for column in columns]
+        arrays += [
+            pa.array(list(column), arrow[types[name]] if name in types else None) for name, column in added.items()
+        ]
     except pa.ArrowException as error:
         raise UserError(
             f"{inputs.name}: a column holds values of several types, which parquet cannot: {error}"
         ) from None
     sink = io.BytesIO()
-    pq.write_table(pa.table(arrays, names=[*distinct(inputs.columns), *names]), sink)
+    pq.write_table(pa.table(arrays, names=[*distinct(inputs.columns), *added]), sink)
     return sink.getvalue()

@@ -12,7 +12,7 @@ from typing import Any
 
 from smartcli.data.readers import FORMATS, Problems, RawTable, open_stream, open_table
 from smartcli.data.readers.columns import Form, Wanted
-from smartcli.data.readers.lines import guess_encoding
+from smartcli.data.readers.lines import NAMES, UTF16, guess_encoding
 from smartcli.data.readers.sheet import sheet_names
 from smartcli.errors import UserError
 from smartcli.tasks import Task
@@ -23,6 +23,8 @@ WHOLE = ("csv", "xlsx")
 """Formats whose rows are read with all their cells."""
 STREAM = "-"
 """The name of stdin and stdout in options."""
+STDIN = "stdin"
+NEWLINE = b"\n"
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,7 @@ def read_inputs(source: Path | bytes, task: Task) -> RowsToLabel:
     any other fault.
     """
     problems = Problems()
-    form = Form(ANY_DELIMITER, task.encoding if _is_not_utf8(source) else None, _sheet_of(source, task))
-    with _opened(source, task.text, problems, form) as (table, kind):
+    with _opened(source, task.text, problems, _form(source, task)) as (table, kind):
         inputs = _read(table, kind, task, problems, source)
     problems.raise_if_any()
     if not inputs.rows:
@@ -57,27 +58,50 @@ def read_inputs(source: Path | bytes, task: Task) -> RowsToLabel:
     return inputs
 
 
-def columns_of(source: Path | bytes) -> tuple[str, ...]:
-    """Return the columns of a file, or of the bytes of stdin; of JSON lines the keys of the first object."""
-    with _opened(source, (), Problems(), Form(ANY_DELIMITER)) as (table, _):
+def columns_of(source: Path | bytes, task: Task) -> tuple[str, ...]:
+    """Return the columns of a file, or of the bytes of stdin, read as rows for `task` are.
+
+    Of JSON lines these are the keys of the first object. UserError where the rows cannot be read so.
+    """
+    with _opened(source, (), Problems(), _form(source, task)) as (table, _):
         return table.header
 
 
-def _sheet_of(source: Path | bytes, task: Task) -> str | None:
+def _form(source: Path | bytes, task: Task) -> Form:
+    kind = FORMATS.get(source.suffix.lower()) if isinstance(source, Path) else _kind_of(source)
+    there = isinstance(source, bytes) or source.is_file()
+    encoding = _encoding_of(source, task) if there and kind in ("csv", "jsonl") else None
+    sheet = _sheet_of(source, task) if there and kind == "xlsx" and isinstance(source, Path) else None
+    return Form(ANY_DELIMITER, encoding, sheet)
+
+
+def _sheet_of(source: Path, task: Task) -> str | None:
     """Return the sheet that the task's own files have, unless this one has but one sheet, of whatever name."""
-    if task.sheet is None or isinstance(source, bytes) or source.suffix.lower() != ".xlsx" or not source.is_file():
-        return None
     with source.open("rb") as stream:
-        return None if len(sheet_names(stream, str(source))) == 1 else task.sheet
+        names = sheet_names(stream, str(source))
+    if task.sheet is None and len(names) > 1:
+        found = ", ".join(f'"{name}"' for name in names)
+        raise UserError(f"{source}: expected one sheet, found {found}; keep the one to label, or save it as csv")
+    return None if len(names) == 1 else task.sheet
 
 
-def _is_not_utf8(source: Path | bytes) -> bool:
-    """Return whether a text is not UTF-8; then it is read in the encoding that the task's own files have."""
-    if isinstance(source, Path) and (
-        FORMATS.get(source.suffix.lower()) not in ("csv", "jsonl") or not source.is_file()
-    ):
-        return False
-    return guess_encoding(source if isinstance(source, bytes) else source.read_bytes()) is not None
+def _encoding_of(source: Path | bytes, task: Task) -> str | None:
+    """Return None for UTF-8; else UTF-16 where the text says so itself, or what the task's own files have."""
+    raw = source if isinstance(source, bytes) else source.read_bytes()
+    if raw.startswith(UTF16):
+        return "utf-16"
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if task.encoding is not None:
+            return task.encoding
+        name = STDIN if isinstance(source, bytes) else source
+        line, byte = raw.count(NEWLINE, 0, error.start) + 1, raw[error.start]
+        reads = NAMES[guess_encoding(raw) or ""]
+        raise UserError(
+            f"{name}:{line}: expected UTF-8 text, found byte 0x{byte:02x}; it reads as {reads}: save the file as UTF-8"
+        ) from None
+    return None
 
 
 @contextlib.contextmanager
@@ -88,7 +112,7 @@ def _opened(
     if isinstance(source, bytes):
         kind = _kind_of(source)
         wanted = Wanted(tuple(needed), everything=kind == "csv")
-        yield open_stream(io.BytesIO(source), "stdin", kind, wanted, problems, form), kind
+        yield open_stream(io.BytesIO(source), STDIN, kind, wanted, problems, form), kind
         return
     kind = FORMATS.get(source.suffix.lower(), "")
     with open_table(source, needed, problems=problems, everything=kind in WHOLE, form=form) as table:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from smartcli.data.answers import Wish, answers, check_free, columns_for
+from smartcli.data.answers import CLASS, PREDICTION, Wish, answers, check_free, columns_for, type_of_prediction
 from smartcli.data.predictions import TaskPredictions
 from smartcli.errors import UserError, suggest
 from smartcli.home import Home
@@ -42,8 +42,16 @@ def with_predictions(frame: pd.DataFrame, task: Task, label: Label, wish: Wish) 
                 raise UserError(f'"{task.name}", row {at!r}: "{column}" must be text, found {cell!r:.80}')
     wish.check(task)
     added = check_free([str(name) for name in frame.columns], columns_for(task, wish), f'"{task.name}": the frame has')
+    types = {PREDICTION: type_of_prediction(task), CLASS: int}
     columns = answers(task, label(list(texts.itertuples(index=False, name=None))), wish)
-    return frame.assign(**{name: columns[name] for name in added})
+    return frame.assign(**{name: _column(columns[name], types.get(name)) for name in added})
+
+
+def _column(values: Sequence[Any], kind: type | None) -> Any:
+    """Return values for a frame; whole numbers stay such where some are missing."""
+    import pandas as pd
+
+    return pd.array(values, dtype="Int64") if kind is int and None in values else values
 
 
 def results(home: Home, names: Sequence[str], *, split: str, data: str | None, paper: bool) -> pd.DataFrame:

@@ -180,8 +180,10 @@ def test_the_task_is_the_one_whose_columns_the_rows_have(desk: str, smart: Smart
 
 
 def test_a_label_column_called_class_stays_and_the_number_is_left_out(desk: str, smart: Smart) -> None:
-    found = rows_of(smart("predict", desk, "--task", "topic", "--input", "-", input=NOTES).stdout)
+    done = smart("predict", desk, "--task", "topic", "--input", "-", input=NOTES)
+    found = rows_of(done.stdout)
     assert list(found[0]) == ["message", "class", "prediction", "probability"]
+    assert 'stdin has a column "class" already, which stays; the class number is left out' in done.stderr
     assert [row["class"] for row in found] == ["7", "8"]
 
 
@@ -205,7 +207,51 @@ def test_below_the_threshold_a_prediction_is_empty_in_every_format(desk: str, sm
     for suffix in ("jsonl", "parquet"):
         assert smart(*words, "--output", tmp_path / f"out.{suffix}", input=NOTES).exit_code == 0
     assert json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])["prediction"] is None
-    assert pq.read_table(tmp_path / "out.parquet")["prediction"].to_pylist() == [None, None]
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table["prediction"].to_pylist() == [None, None]
+    # The types do not hang on whether any row is sure enough.
+    assert str(table.schema.field("prediction").type) == "string"
+
+
+FOREIGN = TaskTable(
+    (
+        Task(name="topic", kind="binary", text=("message",), label="t", labels=("no", "yes"), encoding="cp1252"),
+        Task(name="tone", kind="binary", text=("note",), label="u", labels=("no", "yes"), sheet="Notes"),
+    )
+)
+
+
+def test_rows_are_read_in_the_encoding_and_from_the_sheet_of_the_task_that_they_fit(
+    home: Home, smart: Smart, tmp_path: Path
+) -> None:
+    import openpyxl
+
+    make_model(home, "desk", make_data(home, tasks=FOREIGN), make_tiny_encoder(tmp_path / "encoder"))
+    for encoding in ("cp1252", "utf-16", "utf-8"):
+        (tmp_path / "in.csv").write_bytes("message\nthe café is full\n".encode(encoding))
+        done = smart("predict", "desk", "--input", tmp_path / "in.csv")
+        assert [row["message"] for row in rows_of(done.stdout)] == ["the café is full"], done.stderr
+    book = openpyxl.Workbook()
+    book.active.append(["other"])
+    book.create_sheet("Notes").append(["note"])
+    book["Notes"].append(["help at once"])
+    book.save(tmp_path / "in.xlsx")
+    (row,) = rows_of(smart("predict", "desk", "--input", tmp_path / "in.xlsx").stdout)
+    assert (row["note"], row["prediction"] in ("no", "yes")) == ("help at once", True)
+    wrong = smart("predict", "desk", "--task", "topic", "--input", tmp_path / "in.xlsx")
+    assert wrong.exit_code == 2
+    assert 'in.xlsx: expected one sheet, found "Sheet", "Notes"; keep the one to label' in wrong.stderr
+
+
+def test_what_fits_no_task_because_it_cannot_be_read_says_why(desk: str, smart: Smart, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_bytes("message\nthe café is full\n".encode("cp1252"))
+    for file, said in (
+        ("in.csv", "in.csv:2: expected UTF-8 text, found byte 0xe9; it reads as Windows-1252: save the file as UTF-8"),
+        ("none.csv", "none.csv: no such file"),
+    ):
+        done = smart("predict", desk, "--input", tmp_path / file)
+        assert done.exit_code == 2
+        assert said in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from smartcli.data.answers import Wish, answers, check_free, columns_for
+from smartcli.data.answers import Wish, answers, check_free, columns_for, type_of_prediction
 from smartcli.data.predictions import TaskPredictions
 from smartcli.errors import UserError
 from smartcli.tasks import Task
@@ -45,6 +45,19 @@ def test_a_threshold_leaves_a_class_open_and_moves_the_border_of_a_binary_task()
     assert answers(URGENT, one, Wish(threshold=0.25))["prediction"] == ["yes", "yes"]
     assert answers(URGENT, one, Wish(threshold=0.95))["prediction"] == ["no", "no"]
     assert answers(URGENT, one, Wish(threshold=0.95))["probability"] == pytest.approx([0.7, 0.1])
+
+
+def test_a_vote_against_the_highest_mean_has_the_probability_of_its_own_class() -> None:
+    vote = found([0], [[0.4, 0.5, 0.1]])
+    for threshold, said in ((None, "waste"), (0.45, None)):
+        out = answers(TOPIC, vote, Wish(threshold=threshold, top=1))
+        assert (out["prediction"], out["probability"], out["top1"]) == ([said], [0.4], ["roads"])
+
+
+@pytest.mark.parametrize("task", [TOPIC, URGENT, STARS, NEAR])
+def test_the_type_of_a_prediction_is_known_before_a_model_runs(task: Task) -> None:
+    out = answers(task, found([1], None if task.kind == "regression" else [[0.1] * task.classes]), Wish())
+    assert type(out["prediction"][0]) is type_of_prediction(task)
 
 
 def test_no_rows_give_empty_columns() -> None:

@@ -166,6 +166,17 @@ def test_a_frame_comes_back_with_the_columns_that_predict_adds_and_its_own_index
         assert "probability" not in found
 
 
+def test_a_frame_gets_the_columns_of_the_command_and_numbers_stay_whole_below_a_threshold(smart: Smart) -> None:
+    frame = pd.DataFrame({"sentence": [pair[0] for pair in PAIRS]})
+    words = ("--probabilities", "--top", "2", "--threshold", "0.99")
+    given = frame.to_csv(index=False)
+    printed = smart("predict", "both", "--task", "sst", "--input", "-", *words, input=given).stdout
+    found = smartcli.load("both").predict("sst", frame, probabilities=True, top=2, threshold=0.99)
+    assert list(found.columns) == printed.splitlines()[0].split(",")
+    assert found["prediction"].isna().all()
+    assert found["prediction"].dtype == "Int64"
+
+
 @pytest.mark.parametrize(
     ("frame", "said"),
     [

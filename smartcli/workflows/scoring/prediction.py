@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from smartcli.atomic import write_output
 from smartcli.counts import counted
-from smartcli.data.answers import Wish, answers, check_free, columns_for
+from smartcli.data.answers import CLASS, PREDICTION, Wish, answers, check_free, columns_for, type_of_prediction
 from smartcli.data.predictions import TaskPredictions
 from smartcli.errors import UserError
 from smartcli.home import Home
@@ -61,12 +61,16 @@ def predict_file(
         if source != STREAM and source.exists() and target.exists() and source.samefile(target):
             raise UserError(f"--output {target}: this is the --input file; choose another name")
     inputs = read_inputs(given, task)
-    added = check_free(inputs.columns, columns_for(task, wish), f"{inputs.name}: has")
+    wanted = columns_for(task, wish)
+    added = check_free(inputs.columns, wanted, f"{inputs.name}: has")
+    if len(added) < len(wanted):
+        say(f'{inputs.name} has a column "{CLASS}" already, which stays; the class number is left out')
     say(f"{name}: labelling {counted(len(inputs), 'row')} for {task.name}")
     found = label(home, checkpoint, task, inputs.texts)
     columns = answers(task, found, wish)
     kind = output_format(None if target == STREAM else target, inputs)
-    content = render(inputs, {column: columns[column] for column in added}, kind, safe=safe)
+    types = {PREDICTION: type_of_prediction(task), CLASS: int}
+    content = render(inputs, {column: columns[column] for column in added}, kind, types=types, safe=safe)
     if target == STREAM:
         return Labelled(task.name, len(inputs), content)
     write_output(target, content)
@@ -85,20 +89,31 @@ def choose_task(checkpoint: Checkpoint, name: str | None) -> Task:
 
 def task_for(checkpoint: Checkpoint, name: str | None, given: Path | bytes) -> Task:
     """Return the task `name`, the only one that the checkpoint has, or the only one whose columns the rows have."""
-    from smartcli.data.rows_to_label import columns_of
+    from smartcli.data.rows_to_label import STDIN, columns_of
 
     tasks = checkpoint.heads
     if name is not None or len(tasks) == 1:
         return choose_task(checkpoint, name)
-    columns = columns_of(given)
-    fitting = [task for task in tasks if set(task.text) <= set(columns)]
+    columns: tuple[str, ...] = ()
+    fitting: list[Task] = []
+    faults: list[UserError] = []
+    for task in tasks:
+        # Tasks may differ in the encoding or the sheet that their files have.
+        try:
+            columns = columns_of(given, task)
+        except UserError as error:
+            faults.append(error)
+        else:
+            fitting += [task] if set(task.text) <= set(columns) else []
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
         names = ", ".join(task.name for task in fitting)
         raise UserError(f"--task is needed: the rows have the columns of {names}")
+    if faults:
+        raise faults[0]
     needed = "; ".join(f"{task.name} needs {' and '.join(task.text)}" for task in tasks)
-    where = "stdin" if isinstance(given, bytes) else str(given)
+    where = STDIN if isinstance(given, bytes) else str(given)
     raise UserError(f"{where}: no task of {checkpoint.name} fits the columns {', '.join(columns)}: {needed}")
 
 
