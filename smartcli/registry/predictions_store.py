@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from smartcli.data.predictions import Predictions
 
 
+ATTEMPTS = 10
+"""How often a checkpoint may be removed and made again while its predictions are written."""
+
+
 def stored_path(home: Home, checkpoint: Checkpoint, fingerprint: str, split: str) -> Path:
     """Return where predictions of exactly this content on exactly these rows lie."""
     return home.predictions / f"{checkpoint.name}@{checkpoint.manifest_hash}" / f"{fingerprint}-{split}.csv"
@@ -44,14 +48,14 @@ def save_predictions(
 
     path = stored_path(home, checkpoint, fingerprint, split)
     raw = write_predictions(predictions)
-    for last in (False, False, True):
+    for attempt in range(ATTEMPTS):
         try:
             write_file(path, raw)
             write_file(_checksum(path), hashlib.sha256(raw).hexdigest() + "\n")
             break
         except SmartCliError:
             # The folder goes with the checkpoint, which may be back already with the same content.
-            if last and checkpoint.unchanged():
+            if attempt == ATTEMPTS - 1 and checkpoint.unchanged():
                 raise
     if not checkpoint.unchanged():
         DISK.remove_tree(path.parent)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smartcli.data.inspection import balance, count_duplicates, find_conflicts, findings_on_balance, lengths
+from smartcli.data.inspection import ADVICE, balance, count_duplicates, find_conflicts, findings_on_balance, lengths
 from smartcli.data.rows import Row, SplitRows
 from smartcli.data.saving import RowSink
 from smartcli.tasks import parse_task
@@ -34,8 +34,8 @@ def test_balance_counts_classes_and_fifths_of_the_range() -> None:
 def test_odd_balance_is_put_into_words() -> None:
     assert findings_on_balance(MOOD, "dev", {"bad": 1, "fair": 0, "good": 99}) == [
         'task "t", dev: no row of class "fair"',
-        'task "t", dev: class "bad" has 1 of 100 rows',
-        'task "t", dev: 99% of the rows are of class "good"; accuracy alone will say little',
+        f'task "t", dev: class "bad" has 1 of 100 rows; {ADVICE}',
+        f'task "t", dev: 99% of the rows are of class "good"; accuracy alone will say little; {ADVICE}',
     ]
     assert findings_on_balance(MOOD, "dev", {"bad": 30, "fair": 30, "good": 40}) == []
     assert findings_on_balance(MOOD, "test", None) == []
