@@ -47,14 +47,14 @@ def guess_group(group: TaskFiles, said: Mapping[str, str], ask: Ask | None) -> t
         sheet = ask(group.name, choice)
     looked = profile(group.files[first], main, sheet)
     answers = dict(said)
-    guess = guess_task(looked, _answers(answers))
+    guess = guess_task(looked, _answers(answers, looked.names))
     while guess.open and ask is not None:
         choice = guess.open[0]
         answers[choice.option.removeprefix("--")] = ask(group.name, choice)
-        guess = guess_task(looked, _answers(answers))
+        guess = guess_task(looked, _answers(answers, looked.names))
     if "label" in guess.values and "text" in guess.values:
         looked = _looked_through(group, sniffed, sheet, looked, guess)
-        guess = guess_task(looked, _answers(answers))
+        guess = guess_task(looked, _answers(answers, looked.names))
     return _with_files(group, guess, declared, sheet), guess.open
 
 
@@ -113,14 +113,20 @@ def _looked_through(
     return replace(looked, columns=tuple(column if found.name == name else found for found in looked.columns))
 
 
-def _answers(said: Mapping[str, str]) -> Answers:
+def _answers(said: Mapping[str, str], columns: tuple[str, ...]) -> Answers:
+    text = said.get("text", "")
     return Answers(
-        text=tuple(part.strip() for part in said["text"].split(",")) if "text" in said else (),
+        # A column's name may hold a comma itself.
+        text=(text,) if text in columns else _parts(text),
         label=said.get("label"),
         id=said.get("id"),
         kind=said.get("kind"),
-        labels=tuple(part.strip() for part in said["labels"].split(",")) if "labels" in said else (),
+        labels=_parts(said.get("labels", "")),
     )
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _with_files(group: TaskFiles, guess: TaskGuess, declared: Mapping[str, str], sheet: str | None) -> GuessedTask:

@@ -79,7 +79,8 @@ def divide_own(sink: RowSink, task: Task, shares: Shares) -> str:
         if not mask.any():
             if number == 0 or (shares.dev, shares.test)[number - 1]:
                 raise UserError(
-                    f'task "{task.name}": {len(rows):,} rows are too few to divide; "split" left none for {split}'
+                    f'task "{task.name}": {len(rows):,} rows are too few to divide; "split" left none for {split}; '
+                    "add rows, or name a file for it in tasks.toml"
                 )
             continue
         sink.write(task.name, split, chosen(rows, mask), rows.sides)
