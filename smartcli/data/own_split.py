@@ -40,33 +40,46 @@ def strata(labels: NDArray[np.float64], scores: bool) -> NDArray[np.int64]:
 def assign(keys: Sequence[str], stratum: NDArray[np.int64], shares: Shares, salt: str) -> NDArray[np.int8]:
     """Return 0 train, 1 dev, 2 test for each row (n,), by its text `keys[i]` and its `stratum[i]`.
 
-    Rows of one text go together, with the first one's stratum. Of a stratum of n rows dev and test get the rounded
-    shares, but at least one text each where there are three or more.
+    Rows of one text go together, in the lowest stratum of theirs. Of a stratum dev and test get about their shares,
+    at least one text each where there are three or more, and never its last text: train has a row of every label.
     """
     groups: dict[str, list[int]] = {}
     for row, key in enumerate(keys):
         groups.setdefault(key, []).append(row)
     by_stratum: dict[int, list[str]] = {}
     for key, rows in groups.items():
-        by_stratum.setdefault(int(stratum[rows[0]]), []).append(key)
+        by_stratum.setdefault(int(stratum[rows].min()), []).append(key)
     place = np.zeros(len(keys), dtype=np.int8)
     for own in by_stratum.values():
         order = sorted(own, key=lambda key: hashlib.sha256(f"{shares.seed}:{salt}:{key}".encode()).digest())
         total = sum(len(groups[key]) for key in own)
-        left = iter(order)
         for number, share in ((2, shares.test), (1, shares.dev)):
             want = round(share * total)
             if share and not want and len(own) >= 3:
                 want = 1
-            if not want:
-                continue
-            taken = 0
-            for key in left:
-                place[groups[key]] = number
-                taken += len(groups[key])
-                if taken >= want:
-                    break
+            taken = take([len(groups[key]) for key in order], want)
+            for at in taken:
+                place[groups[order[at]]] = number
+            order = [key for at, key in enumerate(order) if at not in taken]
     return place
+
+
+def take(sizes: Sequence[int], want: int) -> set[int]:
+    """Return places of groups that hold about `want` rows together: the first that bring the sum nearer, not all.
+
+    Where each is too large for that, the smallest is taken.
+    """
+    taken: set[int] = set()
+    total = 0
+    for at, size in enumerate(sizes):
+        if len(taken) + 1 == len(sizes) or total >= want:
+            break
+        if abs(total + size - want) < want - total:
+            taken.add(at)
+            total += size
+    if want and not taken and len(sizes) > 1:
+        taken.add(min(range(len(sizes)), key=lambda at: sizes[at]))
+    return taken
 
 
 def divide_own(sink: RowSink, task: Task, shares: Shares) -> str:

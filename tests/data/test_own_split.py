@@ -65,6 +65,28 @@ def test_rows_of_one_text_go_together_and_their_order_in_the_file_does_not_count
     assert (again == place[order]).all()
 
 
+def test_a_text_that_stands_often_does_not_swell_a_part_beyond_its_share() -> None:
+    keys = ["said often"] * 60 + [f"text {i}" for i in range(40)]
+    for seed in range(20):
+        place = assign(keys, np.zeros(100, dtype=np.int64), Shares(0.1, 0.1, seed), "t")
+        assert np.bincount(place, minlength=3).tolist() == [80, 10, 10]
+
+
+def test_train_keeps_a_text_of_every_label() -> None:
+    keys = [f"text {i}" for i in range(40)] + ["only this"] * 10 + ["first", "second"]
+    stratum = np.array([0] * 40 + [1] * 10 + [2] * 2)
+    for seed in range(20):
+        place = assign(keys, stratum, Shares(0.45, 0.45, seed), "t")
+        assert set(stratum[place == 0]) == {0, 1, 2}
+
+
+def test_a_text_with_two_labels_is_divided_alike_in_whatever_order_it_stands() -> None:
+    keys = [f"text {i}" for i in range(40)] + [f"text {i}" for i in range(20)]
+    stratum = np.array([0] * 40 + [1] * 20)
+    place = assign(keys, stratum, Shares(0.2, 0.2, 0), "t")
+    assert (assign(keys[::-1], stratum[::-1], Shares(0.2, 0.2, 0), "t")[::-1] == place).all()
+
+
 def test_another_seed_and_another_task_divide_in_another_way() -> None:
     keys, stratum = [str(i) for i in range(60)], np.zeros(60, dtype=np.int64)
     found = [assign(keys, stratum, Shares(0.2, 0, seed), salt) for seed, salt in ((0, "a"), (1, "a"), (0, "b"))]

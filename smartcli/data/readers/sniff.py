@@ -1,4 +1,4 @@
-"""How an unknown file is to be read: its format, delimiter, encoding and sheets. from its first bytes."""
+"""How an unknown file is to be read: its format, delimiter, encoding and sheets."""
 
 from __future__ import annotations
 
