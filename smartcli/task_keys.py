@@ -62,6 +62,8 @@ def class_weights_key(
     )
     if not numbers:
         raise UserError(f'{where}: "class_weights" must be "balanced" or a number above 0 a label, found {value!r}')
+    if not labels:
+        raise UserError(f'{where}: "class_weights" by number need "labels", in whose order they stand; found none')
     if len(value) != len(labels):
         raise UserError(
             f'{where}: "class_weights" must have one number for each of the {len(labels)} "labels", found {len(value)}'

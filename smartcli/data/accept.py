@@ -34,6 +34,10 @@ def form_of(task: Task) -> Form:
     return Form((task.delimiter,) if task.delimiter else None, task.encoding, task.sheet)
 
 
+def _as_text(cell: Cell) -> Cell:
+    return str(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else cell
+
+
 @dataclass(frozen=True)
 class Skipped:
     """A row that was left out, and why."""
@@ -81,6 +85,8 @@ class SplitReader:
         id_at = sides if source.id else None
         for line, cells in table.rows:
             self._count += 1
+            if table.guessed:
+                cells = (*map(_as_text, cells[:sides]), *cells[sides:])
             texts = tuple(cells[:sides])
             if label_at is None:
                 if all(type(text) is str and text and not text.isspace() for text in texts):

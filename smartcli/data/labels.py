@@ -12,6 +12,8 @@ from smartcli.tasks import Task
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 WHOLE = re.compile(r"0|[1-9]\d*", re.ASCII)
+CODE = re.compile(r"0\d", re.ASCII)
+"""How a code such as 007 starts, which is a name and not the number 7."""
 MOST_CLASSES = 1000
 UNLABELLED = -1.0
 SLACK = 1e-9
@@ -44,11 +46,25 @@ class LabelReader:
         key = (type(cell), cell)
         known = self._known.get(key)
         if known is None:
-            number = isinstance(cell, bool) and (self.learning or "1" in self.classes)
-            text = str(int(cell)) if number else str(cell)
+            text = self._truth(cell) if isinstance(cell, bool) else str(cell)
             known = self._score(text) if self.task.kind == "regression" else self._class(text.strip())
             self._known[key] = known
         return known
+
+    def _truth(self, cell: bool) -> str:
+        """Return which class a true or false of a typed file is: 1 and 0, or what a csv file spells true and false."""
+        if self.learning or "1" in self.classes:
+            return str(int(cell))
+        return next((name for name in self.classes if name.casefold() == str(cell).casefold()), str(cell))
+
+    def alike(self) -> list[str]:
+        """Return a warning for each two classes whose names differ in the case of letters alone."""
+        seen: dict[str, str] = {}
+        pairs = [(first, name) for name in self.classes if (first := seen.setdefault(name.casefold(), name)) != name]
+        return [
+            f'the labels "{first}" and "{name}" differ in the case of letters alone, and are two classes'
+            for first, name in pairs
+        ]
 
     def marks_unlabelled(self, cell: object) -> bool:
         """Whether the cell is the -1 of published test splits (and no label of this task)."""
@@ -102,7 +118,7 @@ class LabelReader:
 
     def _class(self, text: str) -> float:
         if self.learning:
-            return self._learn(_canonical(text))
+            return self._learn(text if CODE.match(text) else _canonical(text))
         if text in self.classes:
             return self.classes[text]
         name = _canonical(text)

@@ -32,7 +32,7 @@ def read_table(folder: Path) -> TaskTable:
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"line (\d+)", str(error))
         place = f"{path}:{found.group(1)}" if found else str(path)
-        raise UserError(f"{place}: not valid TOML: {error}") from error
+        raise UserError(f"{place}: not valid TOML: {error}{_hint(path, found)}") from error
     except (RecursionError, ValueError) as error:
         raise UserError(f"{path}: not valid TOML: nested too deeply or a number too large") from error
     table = parse_task_table(value, str(path))
@@ -42,6 +42,13 @@ def read_table(folder: Path) -> TaskTable:
     # A binary task whose labels are not declared learns them from its train file, as a classification does.
     learns = {task.name for task in table if task.kind == "binary" and task.train} - named
     return TaskTable(tuple(task.with_labels(()) if task.name in learns else task for task in table))
+
+
+def _hint(path: Path, found: re.Match[str] | None) -> str:
+    """Return what is often wrong in the line that a TOML error names."""
+    lines = path.read_text("utf-8-sig").split("\n")
+    line = lines[int(found[1]) - 1] if found and int(found[1]) <= len(lines) else ""
+    return "; a number starts with a digit: 0.1, not .1" if re.search(r"[=\[,]\s*-?\.\d", line) else ""
 
 
 def _check(task: Task, where: str) -> None:

@@ -41,16 +41,25 @@ def read_splits(
     reading = Reading(table)
     readers = {task.name: LabelReader(task, (scales or {}).get(task.name)) for task in table}
     learnt: dict[str, Task] = {}
+    unknown: set[str] = set()
     for source in sources:
         task = source.task
         labels = readers[task.name]
+        before = problems.count
         _read_one(source, labels, sink, problems, reading, strict)
-        if labels.learning:
+        if labels.learning and task.name not in unknown:
+            if problems.count > before:
+                # What a file that cannot be read has as labels is unknown: nothing is said of them in this run.
+                unknown.add(task.name)
+                continue
             try:
                 learnt[task.name] = task.with_labels(labels.finish_learning())
             except WrongLabel as error:
                 problems.add(f'{source.paths[0]}: task "{task.name}", {source.split} split: {error}')
+                unknown.add(task.name)
+                labels.learning = True
                 continue
+            reading.warnings += [f'{source.paths[0]}: task "{task.name}": {alike}' for alike in labels.alike()]
             if source.split in sink.splits.get(task.name, {}) and list(labels.renumbered) != sorted(labels.renumbered):
                 renumber(sink, task.name, source.split, labels.renumbered)
     problems.raise_if_any()

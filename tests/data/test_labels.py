@@ -72,6 +72,7 @@ def test_undeclared_classes_are_learnt_from_whole_numbers() -> None:
         (["TRUE", "FALSE"], ["FALSE", "TRUE"]),
         (["7", "1", "3", "10"], ["1", "3", "7", "10"]),
         (["3.5", "-1", "2"], ["-1", "2", "3.5"]),
+        (["010", "007", "1"], ["1", "007", "010"]),
         (["b", "2", "a"], ["2", "a", "b"]),
         ([3, 1.0, "2"], ["1", "2", "3"]),
         ([True, False], ["0", "1"]),
@@ -84,6 +85,23 @@ def test_names_are_learnt_in_the_order_of_numbers_or_of_the_alphabet(cells: list
     assert [reader.renumbered[int(number)] for number in first] == [reader.read(cell) for cell in cells]  # type: ignore[arg-type]
     with pytest.raises(WrongLabel, match="found 'other'"):
         reader.read("other")
+
+
+def test_a_true_of_a_typed_file_is_what_train_spells_true() -> None:
+    reader = LabelReader(parse_task({**BASE, "kind": "classification"}, "t"))
+    for cell in ("TRUE", "false"):
+        reader.read(cell)
+    assert list(reader.finish_learning()) == ["false", "TRUE"]
+    assert [reader.read(cell) for cell in (True, False)] == [1, 0]
+
+
+def test_labels_that_differ_in_case_alone_are_told() -> None:
+    reader = LabelReader(parse_task({**BASE, "kind": "classification"}, "t"))
+    for cell in ("Yes", "no", "yes"):
+        reader.read(cell)
+    reader.finish_learning()
+    assert reader.alike() == ['the labels "Yes" and "yes" differ in the case of letters alone, and are two classes']
+    assert LabelReader(parse_task({**BASE, "kind": "classification", "labels": ["a", "b"]}, "t")).alike() == []
 
 
 def test_a_binary_task_learns_two_names_and_numbers_stay_0_and_1() -> None:

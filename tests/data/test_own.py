@@ -114,6 +114,8 @@ def test_the_same_rows_in_another_format_or_place_have_the_same_fingerprint(tmp_
         ('name = "rude"', 'name = "topic"', r'task name "topic" stands twice'),
         ('[[task]]\nname = "topic"', "x = 1\n[[task]]\nname = 'topic'", r'tasks\.toml: unknown key "x"'),
         ("scale = 5", "scale = ", r"tasks\.toml:\d+: not valid TOML"),
+        ("scale = 5", "scale = .5", r"not valid TOML: .*; a number starts with a digit: 0\.1, not \.1$"),
+        ('name = "stars"', 'name = "stars"\nclass_weights = [1, 2, 1]', r'"class_weights" by number need "labels"'),
         ("scale = 5", "scale = 5.5", r"close\.parquet:2: wrong score: expected a number from 0 to 0\.909091"),
         ('dev = "topic.tsv"', 'dev = "none.tsv"', r"none\.tsv: no such file"),
         ('dev = "topic.tsv"', 'dev = "topic.xls"', r"topic\.xls: unknown kind of file"),
@@ -155,6 +157,41 @@ def test_classes_of_dev_must_stand_in_train(tmp_path: Path) -> None:
     (folder / "more.csv").write_text("line,stars\nx,3\n")
     with pytest.raises(UserError, match=r"more\.csv:2: wrong stars: expected a whole number from 0 to 2, found '3'"):
         read(folder)
+
+
+@pytest.mark.parametrize("raw", [b"line;stars\nx;1\n", "line,stars\nmüde,1\n".encode("cp1252"), b"line,stars\nx,1,2\n"])
+def test_of_a_train_file_that_cannot_be_read_no_label_is_doubted(tmp_path: Path, raw: bytes) -> None:
+    folder = write_four(tmp_path, FOUR.replace('train = "stars.csv"', 'train = "odd.csv"'))
+    (folder / "odd.csv").write_bytes(raw)
+    with pytest.raises(UserError, match=r"odd\.csv:\d") as caught:
+        read(folder)
+    assert "problems" not in str(caught.value), "one cause, one message"
+
+
+def test_too_few_labels_in_train_are_told_once(tmp_path: Path) -> None:
+    folder = write_four(tmp_path, FOUR.replace('train = "stars.csv"', 'train = "odd.csv"'))
+    (folder / "odd.csv").write_text("line,stars\nx,1\n")
+    with pytest.raises(
+        UserError, match=r"^[^ ]*odd\.csv: task .stars., train split: expected at least two different labels"
+    ):
+        read(folder)
+
+
+def test_labels_that_differ_in_case_alone_are_a_warning(tmp_path: Path, home: Home) -> None:
+    folder = write_four(tmp_path / "d")
+    (folder / "stars.csv").write_text("line,stars\na,Good\nb,good\nc,bad\n")
+    warnings = prepare(home, str(folder)).data_set.info["warnings"]
+    assert any('the labels "Good" and "good" differ in the case of letters alone' in line for line in warnings)
+
+
+def test_a_number_in_a_text_column_of_excel_is_a_text(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    folder = write_four(tmp_path, FOUR.replace("stars.csv", "stars.xlsx"))
+    book = openpyxl.Workbook()
+    for row in (["line", "stars"], [112, 1], ["so, so", 2]):
+        book.active.append(row)
+    book.save(folder / "stars.xlsx")
+    assert [texts for _, texts, _ in read(folder).open("stars", "train").all()] == [("112",), ("so, so",)]
 
 
 def test_a_table_without_train_or_dev_files_is_kept_with_a_warning(tmp_path: Path, home: Home) -> None:

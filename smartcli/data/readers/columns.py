@@ -14,6 +14,9 @@ from smartcli.visible import visible
 INDEX = re.compile(r"\s*(\d+(\.\d+)?)?\s*", re.ASCII)
 """A column without a name or named by a bare number is an index and may repeat."""
 
+UNNAMED = re.compile(r"Unnamed: (\d{1,6})", re.ASCII)
+"""What pandas calls a column without a name."""
+
 
 @dataclass(frozen=True)
 class Form:
@@ -42,7 +45,7 @@ class Wanted:
         if missing:
             word = "column" if len(missing) == 1 else "columns"
             names = ", ".join(f'"{name}"' for name in missing)
-            near = visible(suggest(missing[0], header))
+            near = _nameless(missing, header) or visible(suggest(missing[0], header))
             raise UserError(f"{where}: missing {word} {names}; found {_listed(header)}{near}")
         repeated = [name for name, n in Counter(header).items() if n > 1]
         wrong = [name for name in repeated if not INDEX.fullmatch(name) or name in (*self.needed, *self.optional)]
@@ -56,6 +59,16 @@ class Wanted:
         """Return how well a header fits: needed columns that it has, then optional ones."""
         present = set(header)
         return sum(name in present for name in self.needed), sum(name in present for name in self.optional)
+
+
+def _nameless(missing: Sequence[str], header: Sequence[str]) -> str:
+    """Return what to do where a missing column is pandas' name for one without a name."""
+    for name in missing:
+        found = UNNAMED.fullmatch(name)
+        if found and int(found[1]) < len(header) and not header[int(found[1])].strip():
+            number = int(found[1]) + 1
+            return f"; column {number} has no name in the file ({name} is pandas' word for it): write one there"
+    return ""
 
 
 def _listed(header: Sequence[str], most: int = 12) -> str:

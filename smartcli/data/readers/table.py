@@ -34,6 +34,8 @@ class RawTable:
     """The wanted ones that it has."""
     rows: Iterator[tuple[int, Sequence[Cell]]]
     delimiter: str | None = None
+    guessed: bool = False
+    """Whether the program that wrote the file chose its cells' types, as Excel does: a number may be a text."""
 
 
 @contextlib.contextmanager
@@ -54,7 +56,8 @@ def open_table(
     """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
-        raise UserError(f"{path}: unknown kind of file; expected one of {', '.join(FORMATS)}")
+        old = "; save it as .xlsx or .csv" if path.suffix.lower() in (".xls", ".xlsb", ".xlsm", ".ods") else ""
+        raise UserError(f"{path}: unknown kind of file; expected one of {', '.join(FORMATS)}{old}")
     try:
         if path.is_dir():
             raise UserError(f"{path}: a folder; expected a file")
@@ -74,7 +77,7 @@ def open_stream(
 ) -> RawTable:
     """Read an open binary stream of the given kind: csv, jsonl, parquet or xlsx."""
     if kind == "xlsx":
-        return RawTable(name, *read_sheet(stream, name, wanted, problems, form))
+        return RawTable(name, *read_sheet(stream, name, wanted, problems, form), guessed=True)
     if kind == "parquet":
         return RawTable(name, *read_parquet(stream, name, wanted, problems))
     if kind == "jsonl":

@@ -144,3 +144,21 @@ def test_a_damaged_and_an_empty_workbook_are_named(tmp_path: Path) -> None:
         read(workbook(tmp_path / "b.xlsx", Data=[]))
     with pytest.raises(UserError, match='missing column "label"; found'):
         read(workbook(tmp_path / "c.xlsx", Data=[["text"], ["x"]]))
+
+
+def test_an_older_workbook_is_to_be_saved_anew(tmp_path: Path) -> None:
+    (tmp_path / "a.xls").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"unknown kind of file.*; save it as \.xlsx or \.csv$"):
+        read(tmp_path / "a.xls")
+
+
+def test_a_column_that_pandas_names_is_to_be_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(",text,label\n0,a bin,waste\n")
+    with (
+        pytest.raises(UserError, match=r"column 1 has no name in the file \(Unnamed: 0 is pandas' word for it\)"),
+        open_table(path, ("text", "label", "Unnamed: 0"), problems=Problems()),
+    ):
+        pass
+    path.write_text("Unnamed: 0,text,label\n0,a bin,waste\n")
+    assert read(path) == [(2, ("a bin", "waste"))]
