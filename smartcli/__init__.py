@@ -24,18 +24,18 @@ __all__ = ["SmartCliError", "UserError", "__version__", "finetune", "load", "res
 __version__ = "0.1.0"
 
 
-def load(name: str, *, home: str | PathLike[str] | None = None) -> Model:
+def load(name: str, *, home: str | PathLike[str] | None = None, device: str = "auto") -> Model:
     """Return a checkpoint or an ensemble by name, every file verified, ready to predict.
 
-    `home` is the folder of `--home`; by default $SMART_HOME, else the user's data folder. UserError where there
-    is no such checkpoint, SmartCliError where a file of it is not as it was committed.
+    `home` is the folder of `--home`; by default $SMART_HOME, else the user's data folder. `device` is auto, cpu or
+    cuda. UserError where there is no such checkpoint, SmartCliError where a file of it is not as it was committed.
     """
     from pathlib import Path
 
     from smartcli.home import find_home
     from smartcli.workflows.api import load_model
 
-    return load_model(find_home(None if home is None else Path(home)), name)
+    return load_model(find_home(None if home is None else Path(home)), name, device)
 
 
 def finetune(
@@ -67,7 +67,7 @@ def finetune(
         made = finetune_frames(
             place, frames, tasks, name=name, encoder=encoder, data=data, listener=listener, options=options
         )
-    return load_model(place, made)
+    return load_model(place, made, options.get("device", "auto"))
 
 
 @contextmanager

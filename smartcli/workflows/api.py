@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from smartcli.data.answers import Wish
 from smartcli.data.predictions import TaskPredictions
-from smartcli.errors import UserError
+from smartcli.errors import UserError, suggest
 from smartcli.home import Home
+from smartcli.option_table import OPTION_OF
 from smartcli.registry.registry import Registry
 from smartcli.tasks import Task
 from smartcli.workflows.api_frames import is_frame, with_predictions
@@ -121,9 +122,12 @@ class Model:
         return self._panel.label(task, _rows(task, texts))
 
 
-def load_model(home: Home, name: str) -> Model:
+def load_model(home: Home, name: str, device: str = "auto") -> Model:
     """Return the model of a checkpoint, or those of an ensemble's members, of `home`."""
-    return Model(load_panel(home, Registry(home).open(name)))
+    known = OPTION_OF["device"].choices
+    if device not in known:
+        raise UserError(f"device must be one of {', '.join(known)}; found {device!r}{suggest(str(device), known)}")
+    return Model(load_panel(home, Registry(home).open(name), device))
 
 
 def _rows(task: Task, texts: Texts) -> list[tuple[str, ...]]:

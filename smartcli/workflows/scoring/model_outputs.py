@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 class LoadedModel:
     """A checkpoint's model in fp32, every file verified, ready to predict."""
 
-    def __init__(self, home: Home, checkpoint: Checkpoint) -> None:
-        """Load the model; an ensemble has none of its own and is a UserError."""
+    def __init__(self, home: Home, checkpoint: Checkpoint, device: str = "auto") -> None:
+        """Load the model to `device` (auto, cpu, cuda); an ensemble has none of its own and is a UserError."""
         if checkpoint.kind == "ensemble":
             raise UserError(f'"{checkpoint.name}" is an ensemble, which has no weights of its own; load its members')
         for file in ("config.json", "model.safetensors", "tokenizer.json"):
@@ -58,7 +58,7 @@ class LoadedModel:
             self.tasks.names,
             f"{checkpoint.name}/heads.safetensors",
         )
-        self.model.to(choose_device("auto")).eval()
+        self.model.to(choose_device(device)).eval()
         self.reader: Reader = Reader(self.tokenizer.template, settings.max_length)
 
     def outputs(self, task: str, sides: Sequence[Ragged], budget: int | None = None) -> Outputs:

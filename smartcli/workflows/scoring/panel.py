@@ -34,7 +34,7 @@ class Panel:
         return combine([task], [{task.name: one} for one in each], names)[task.name]
 
 
-def load_panel(home: Home, checkpoint: Checkpoint) -> Panel:
+def load_panel(home: Home, checkpoint: Checkpoint, device: str = "auto") -> Panel:
     """Load a checkpoint's model, or those of an ensemble's members, every file verified."""
     parts = members_of(Registry(home), checkpoint) if checkpoint.kind == "ensemble" else [checkpoint]
-    return Panel(checkpoint, tuple(LoadedModel(home, part) for part in parts))
+    return Panel(checkpoint, tuple(LoadedModel(home, part, device) for part in parts))
