@@ -6,6 +6,7 @@ Axes: n examples, C classes. Logits are (n, C), or (n,) for one logit or one sco
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -22,34 +23,45 @@ def check_shapes(a: Tensor, b: Tensor) -> None:
 
 
 def task_loss(
-    kind: Kind, logits: Tensor, labels: Tensor, count: int | None = None, weights: Sequence[float] | None = None
+    kind: Kind,
+    logits: Tensor,
+    labels: Tensor,
+    count: int | Tensor | None = None,
+    weights: Sequence[float] | None = None,
+    present: Tensor | None = None,
 ) -> Tensor:
     """Return the mean loss, a scalar: cross entropy, binary cross entropy, or squared error.
 
-    With `count` it is these examples' part in the mean over so many.
+    With `count` it is these examples' part in the mean over so many; `present` (n,) is 0 for rows that do not count.
 
     `labels` (n,) holds class numbers or scores as floats. A binary task with two logits (cosine mode)
     takes the two-class cross entropy. With class `weights` (C) each row's loss is multiplied by its class's; the mean
     stays one over rows, so that a rare class counts more in a batch that has it.
     """
-    if weights is not None:
-        own = torch.tensor(weights, dtype=torch.float32, device=labels.device)[labels.long()]
-        each = (
-            F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-            if logits.dim() == 1
-            else F.cross_entropy(logits, labels.long(), reduction="none")
-        )
-        return mean(each * own.to(each.dtype), count)
-    reduction = "mean" if count is None else "sum"
+    if weights is not None or present is not None:
+        each = _loss(kind, logits, labels, "none")
+        if weights is not None:
+            each = each * _on(tuple(weights), labels.device)[labels.long()].to(each.dtype)
+        return mean(each, count, present)
+    loss = _loss(kind, logits, labels, "mean" if count is None else "sum")
+    return loss if count is None else loss / count
+
+
+@lru_cache(maxsize=64)
+def _on(weights: tuple[float, ...], device: torch.device) -> Tensor:
+    # Kept, since a captured step must not copy from the CPU.
+    with torch.inference_mode(False):
+        return torch.tensor(weights, dtype=torch.float32, device=device)
+
+
+def _loss(kind: Kind, logits: Tensor, labels: Tensor, reduction: str) -> Tensor:
     if kind == "regression":
         check_shapes(logits, labels)
-        loss = F.mse_loss(logits, labels, reduction=reduction)
-    elif logits.dim() == 1:
+        return F.mse_loss(logits, labels, reduction=reduction)
+    if logits.dim() == 1:
         check_shapes(logits, labels)
-        loss = F.binary_cross_entropy_with_logits(logits, labels, reduction=reduction)
-    else:
-        loss = F.cross_entropy(logits, labels.long(), reduction=reduction)
-    return loss if count is None else loss / count
+        return F.binary_cross_entropy_with_logits(logits, labels, reduction=reduction)
+    return F.cross_entropy(logits, labels.long(), reduction=reduction)
 
 
 def symmetric_kl(a: Tensor, b: Tensor) -> Tensor:
