@@ -1,7 +1,7 @@
 """Triton kernels for what a GPU would otherwise do in many small launches; each has a form in plain torch beside it.
 
-- rows: dropout, residual sum and LayerNorm of a row at once, with both derivatives
-- tiles: attention of one sentence and head at once, straight from packed rows, with both derivatives
+- norm_rows: dropout, residual sum and LayerNorm of a row at once, with both derivatives
+- attention_tiles: attention of one sentence and head at once, straight from packed rows, with both derivatives
 
 Triton comes with torch's builds for GPUs. Where it is missing, on a CPU and on GPUs before Ampere, the plain form runs.
 """

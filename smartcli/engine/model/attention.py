@@ -82,11 +82,14 @@ def attend(
 
 
 def _in_tiles(packed: Tensor, query: Tensor | None, heads: int, longest: int) -> bool:
-    if not usable(packed) or packed.dtype not in (torch.float32, torch.bfloat16):
+    # fp32 without tf32 would leave the tensor cores idle: there separate operations are faster.
+    if not usable(packed) or not (
+        packed.dtype == torch.bfloat16 or (packed.dtype == torch.float32 and torch.backends.cuda.matmul.allow_tf32)
+    ):
         return False
-    from smartcli.engine.kernels import tiles
+    from smartcli.engine.kernels import attention_tiles
 
-    return tiles.fits(packed.shape[1] // (heads * (3 if query is None else 2)), longest)
+    return attention_tiles.fits(packed.shape[1] // (heads * (3 if query is None else 2)), longest)
 
 
 class _Tiles(NamedTuple):
@@ -99,11 +102,11 @@ class _Tiles(NamedTuple):
 
 
 class _TiledAttention(torch.autograd.Function):
-    """`_Attention` of one group without a bias, in Triton (kernels/tiles.py)."""
+    """`_Attention` of one group without a bias, in Triton (kernels/attention_tiles.py)."""
 
     @staticmethod
     def forward(ctx: Any, packed: Tensor, query: Tensor | None, mask: Tensor | None, tiles: _Tiles) -> Tensor:
-        from smartcli.engine.kernels import tiles as kernel
+        from smartcli.engine.kernels import attention_tiles as kernel
 
         packed, query = packed.contiguous(), None if query is None else query.contiguous()
         ctx.mask, ctx.tiles = mask, tiles
@@ -114,7 +117,7 @@ class _TiledAttention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
-        from smartcli.engine.kernels import tiles as kernel
+        from smartcli.engine.kernels import attention_tiles as kernel
 
         packed, query = ctx.saved_tensors
         by_packed, by_query = kernel.backward(grads[0].contiguous(), packed, query, ctx.mask, *ctx.tiles)
@@ -123,7 +126,7 @@ class _TiledAttention(torch.autograd.Function):
     @staticmethod
     @torch.no_grad()
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
-        from smartcli.engine.kernels import tiles as kernel
+        from smartcli.engine.kernels import attention_tiles as kernel
 
         packed, query = ctx.saved_tensors
         moved, moved_query = tangents[0].contiguous(), None if query is None else tangents[1].contiguous()

@@ -88,7 +88,7 @@ class Layer(nn.Module):
         place: str,
         first_only: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Return (T, D), or with `first_only` the first token's row of each sentence, (S, D); and as the next layer reads it.
+        """Return (T, D), or with `first_only` the first token's row of each sentence, (S, D); each also as it is read.
 
         `read` is `x` as linear layers read it (residual.py).
         """

@@ -30,13 +30,13 @@ def add_and_norm(
 
 
 class _InOneKernel(torch.autograd.Function):
-    """The same in Triton (kernels/rows.py), with the result in bf16 as a second output where `half` asks for it."""
+    """The same in Triton (kernels/norm_rows.py), with the result in bf16 as a second output where `half` says so."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, rows: Tensor, weight: Tensor, bias: Tensor, mask: Tensor | None, eps: float, half: bool
     ) -> tuple[Tensor, Tensor]:
-        from smartcli.engine.kernels import rows as kernel
+        from smartcli.engine.kernels import norm_rows as kernel
 
         ctx.twin = torch.bfloat16 if half else None
         total, out, twin, mean, scale = kernel.forward(
@@ -50,7 +50,7 @@ class _InOneKernel(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        from smartcli.engine.kernels import rows as kernel
+        from smartcli.engine.kernels import norm_rows as kernel
 
         total, mean, scale, weight = ctx.saved_tensors
         twin = None if ctx.twin is None else grads[1].contiguous()
@@ -63,7 +63,7 @@ class _InOneKernel(torch.autograd.Function):
     @staticmethod
     @torch.no_grad()
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, Tensor]:
-        from smartcli.engine.kernels import rows as kernel
+        from smartcli.engine.kernels import norm_rows as kernel
 
         total, mean, scale, weight = ctx.saved_tensors
         x, rows = tangents[:2]

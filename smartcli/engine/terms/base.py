@@ -16,7 +16,8 @@ from smartcli.config import Settings
 from smartcli.engine.device import exact_multiplies, rounds_multiplies
 from smartcli.engine.model.dropout import FreshDropout
 from smartcli.engine.model.multitask import MultiTaskModel
-from smartcli.engine.model.packing import PackedBatch, SubBatch
+from smartcli.engine.model.packing import PackedBatch
+from smartcli.engine.model.sub_batch import SubBatch
 from smartcli.engine.streams import Streams
 from smartcli.tasks import Kind
 

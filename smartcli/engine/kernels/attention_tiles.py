@@ -1,8 +1,9 @@
 """Attention of one sentence and head a program, from packed rows: scores and shares never leave the registers.
 
-Backward and forward-mode make them again, which costs less than to store them. Axes: T tokens, S sentences, H heads,
-d width of a head, L longest sentence; `packed` has query, key and value side by side, (T, 3·H·d), or key and value alone
-where one row a sentence asks (`query`, (S, H·d)). Dropout masks are (S, H, L or 1, L).
+Backward and forward-mode make them again, which costs less than to store them. Matrices in fp32 are rounded to tf32.
+Axes: T tokens, S sentences, H heads, d width of a head, L longest sentence; `packed` has query, key and value side by
+side, (T, 3·H·d), or key and value alone where one row a sentence asks (`query`, (S, H·d)). Dropout masks are
+(S, H, L or 1, L).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def _rows(P, first, part, head, row, col, there, D, W, d):
 
 
 @triton.jit
-def _shares(q, k, there, scale, FIRST: tl.constexpr, EXACT: tl.constexpr):
+def _shares(q, k, there, scale, FIRST: tl.constexpr, PRECISION: tl.constexpr):
     """Return softmax(q·kᵀ·scale) in fp32: (BLOCK, BLOCK), or with FIRST (BLOCK,) of the one row that asks."""
     if FIRST:
         scores = tl.sum(q[None, :].to(tl.float32) * k.to(tl.float32), axis=1) * scale
@@ -31,7 +32,7 @@ def _shares(q, k, there, scale, FIRST: tl.constexpr, EXACT: tl.constexpr):
         weight = tl.exp(scores - tl.max(scores, axis=0))
         return weight / tl.sum(weight, axis=0)
     else:
-        scores = tl.dot(q, tl.trans(k), input_precision=EXACT) * scale
+        scores = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale
         scores = tl.where(there[None, :], scores, float("-inf"))
         weight = tl.exp(scores - tl.max(scores, axis=1)[:, None])
         return weight / tl.sum(weight, axis=1)[:, None]
@@ -51,7 +52,7 @@ def _drop(M, sentence, head, row, there, heads, L, FIRST: tl.constexpr, MASKED: 
 
 
 @triton.jit
-def _forward(
+def _attention_forward(
     P,
     Q,
     M,
@@ -66,7 +67,7 @@ def _forward(
     d: tl.constexpr,
     FIRST: tl.constexpr,
     MASKED: tl.constexpr,
-    EXACT: tl.constexpr,
+    PRECISION: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     sentence, head = tl.program_id(0), tl.program_id(1)
@@ -79,19 +80,19 @@ def _forward(
     drop = _drop(M, sentence, head, row, there, heads, L, FIRST, MASKED, BLOCK)
     if FIRST:
         q = tl.load(Q + sentence * D + head * d + col)
-        kept = (_shares(q, k, there, scale, FIRST, EXACT) * drop).to(v.dtype).to(tl.float32)
+        kept = (_shares(q, k, there, scale, FIRST, PRECISION) * drop).to(v.dtype).to(tl.float32)
         out = tl.sum(kept[:, None] * v.to(tl.float32), axis=0)
         tl.store(OUT + sentence * D + head * d + col, out.to(OUT.dtype.element_ty))
     else:
         q = _rows(P, first, 0, head, row, col, there, D, W, d)
-        kept = (_shares(q, k, there, scale, FIRST, EXACT) * drop).to(v.dtype)
-        out = tl.dot(kept, v, input_precision=EXACT)
+        kept = (_shares(q, k, there, scale, FIRST, PRECISION) * drop).to(v.dtype)
+        out = tl.dot(kept, v, input_precision=PRECISION)
         place = (first + row)[:, None] * D + head * d + col[None, :]
         tl.store(OUT + place, out.to(OUT.dtype.element_ty), mask=there[:, None])
 
 
 @triton.jit
-def _backward(
+def _attention_backward(
     P,
     Q,
     M,
@@ -108,7 +109,7 @@ def _backward(
     d: tl.constexpr,
     FIRST: tl.constexpr,
     MASKED: tl.constexpr,
-    EXACT: tl.constexpr,
+    PRECISION: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     sentence, head = tl.program_id(0), tl.program_id(1)
@@ -123,7 +124,7 @@ def _backward(
     if FIRST:
         q = tl.load(Q + sentence * D + head * d + col)
         g = tl.load(G + sentence * D + head * d + col)
-        shares = _shares(q, k, there, scale, FIRST, EXACT)
+        shares = _shares(q, k, there, scale, FIRST, PRECISION)
         kept = (shares * drop).to(v.dtype).to(tl.float32)
         by_v = kept[:, None] * g[None, :].to(tl.float32)
         by_share = tl.sum(v.to(tl.float32) * g[None, :].to(tl.float32), axis=1) * drop
@@ -136,21 +137,21 @@ def _backward(
         q = _rows(P, first, 0, head, row, col, there, D, W, d)
         g = tl.load(G + (first + row)[:, None] * D + head * d + col[None, :], mask=there[:, None], other=0.0)
         # Rows that ask and are padding have softmax of real keys, but no gradient: g is 0 there.
-        shares = _shares(q, k, there, scale, FIRST, EXACT)
+        shares = _shares(q, k, there, scale, FIRST, PRECISION)
         kept = (shares * drop).to(v.dtype)
-        by_v = tl.dot(tl.trans(kept), g, input_precision=EXACT)
-        by_share = tl.dot(g, tl.trans(v), input_precision=EXACT) * drop
+        by_v = tl.dot(tl.trans(kept), g, input_precision=PRECISION)
+        by_share = tl.dot(g, tl.trans(v), input_precision=PRECISION) * drop
         by_score = shares * (by_share - tl.sum(shares * by_share, axis=1)[:, None]) * scale
         by_score = by_score.to(k.dtype)
-        by_k = tl.dot(tl.trans(by_score), q, input_precision=EXACT)
-        by_q = tl.dot(by_score, k, input_precision=EXACT)
+        by_k = tl.dot(tl.trans(by_score), q, input_precision=PRECISION)
+        by_q = tl.dot(by_score, k, input_precision=PRECISION)
         tl.store(BY_P + place, by_q.to(BY_P.dtype.element_ty), mask=there[:, None])
     tl.store(BY_P + place + skip * D, by_k.to(BY_P.dtype.element_ty), mask=there[:, None])
     tl.store(BY_P + place + (skip + 1) * D, by_v.to(BY_P.dtype.element_ty), mask=there[:, None])
 
 
 @triton.jit
-def _tangent(
+def _attention_tangent(
     P,
     Q,
     M,
@@ -167,7 +168,7 @@ def _tangent(
     d: tl.constexpr,
     FIRST: tl.constexpr,
     MASKED: tl.constexpr,
-    EXACT: tl.constexpr,
+    PRECISION: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     sentence, head = tl.program_id(0), tl.program_id(1)
@@ -183,7 +184,7 @@ def _tangent(
     if FIRST:
         q = tl.load(Q + sentence * D + head * d + col).to(tl.float32)
         moved_q = tl.load(QT + sentence * D + head * d + col).to(tl.float32)
-        shares = _shares(q, k, there, scale, FIRST, EXACT)
+        shares = _shares(q, k, there, scale, FIRST, PRECISION)
         moved = tl.sum(moved_q[None, :] * k.to(tl.float32) + q[None, :] * moved_k.to(tl.float32), axis=1) * scale
         moved = shares * (moved - tl.sum(shares * moved, axis=0)) * drop
         out = tl.sum(moved[:, None] * v.to(tl.float32) + (shares * drop)[:, None] * moved_v.to(tl.float32), axis=0)
@@ -191,13 +192,13 @@ def _tangent(
     else:
         q = _rows(P, first, 0, head, row, col, there, D, W, d)
         moved_q = _rows(PT, first, 0, head, row, col, there, D, W, d)
-        shares = _shares(q, k, there, scale, FIRST, EXACT)
-        moved = tl.dot(moved_q, tl.trans(k), input_precision=EXACT)
-        moved += tl.dot(q, tl.trans(moved_k), input_precision=EXACT)
+        shares = _shares(q, k, there, scale, FIRST, PRECISION)
+        moved = tl.dot(moved_q, tl.trans(k), input_precision=PRECISION)
+        moved += tl.dot(q, tl.trans(moved_k), input_precision=PRECISION)
         moved = moved * scale
         moved = shares * (moved - tl.sum(shares * moved, axis=1)[:, None]) * drop
-        out = tl.dot(moved.to(v.dtype), v, input_precision=EXACT)
-        out += tl.dot((shares * drop).to(v.dtype), moved_v, input_precision=EXACT)
+        out = tl.dot(moved.to(v.dtype), v, input_precision=PRECISION)
+        out += tl.dot((shares * drop).to(v.dtype), moved_v, input_precision=PRECISION)
         place = (first + row)[:, None] * D + head * d + col[None, :]
         tl.store(OUT + place, out.to(OUT.dtype.element_ty), mask=there[:, None])
 
@@ -210,10 +211,9 @@ def fits(width: int, longest: int) -> bool:
 def _shape(packed: Tensor, query: Tensor | None, mask: Tensor | None, heads: int, longest: int) -> dict[str, object]:
     width = packed.shape[1] // ((2 if query is not None else 3) * heads)
     block = max(16, triton.next_power_of_2(longest))
-    exact = "tf32" if torch.backends.cuda.matmul.allow_tf32 else "ieee"
     return {
         "heads": heads, "L": longest, "scale": width**-0.5, "W": packed.shape[1], "D": heads * width, "d": width,
-        "FIRST": query is not None, "MASKED": mask is not None, "EXACT": exact, "BLOCK": block,
+        "FIRST": query is not None, "MASKED": mask is not None, "PRECISION": "tf32", "BLOCK": block,
         "num_warps": 8 if block >= 128 else 4,
     }  # fmt: skip
 
@@ -225,7 +225,7 @@ def forward(
     shape = _shape(packed, query, mask, heads, longest)
     # Zeros: padding tokens belong to no sentence, and what they have must be finite.
     out = packed.new_zeros(packed.shape[0] if query is None else query.shape[0], heads * shape["d"])  # type: ignore[operator]
-    _forward[(len(starts), heads)](
+    _attention_forward[(len(starts), heads)](
         packed, packed if query is None else query, packed if mask is None else mask, out, starts, lengths, **shape
     )
     return out
@@ -238,7 +238,7 @@ def backward(
     """Return the gradients by `packed` and by `query`, of their shapes."""
     by_packed = torch.zeros_like(packed)
     by_query = None if query is None else torch.empty_like(query)
-    _backward[(len(starts), heads)](
+    _attention_backward[(len(starts), heads)](
         packed, packed if query is None else query, packed if mask is None else mask, grad, by_packed,
         by_packed if by_query is None else by_query, starts, lengths, **_shape(packed, query, mask, heads, longest),
     )  # fmt: skip
@@ -252,7 +252,7 @@ def tangent(
     """Return the tangent of the output from those of `packed` and `query`."""
     shape = _shape(packed, query, mask, heads, longest)
     out = packed.new_zeros(packed.shape[0] if query is None else query.shape[0], heads * shape["d"])  # type: ignore[operator]
-    _tangent[(len(starts), heads)](
+    _attention_tangent[(len(starts), heads)](
         packed, packed if query is None else query, packed if mask is None else mask, moved,
         moved if moved_query is None else moved_query, out, starts, lengths, **shape,
     )  # fmt: skip

@@ -15,7 +15,7 @@ PROGRAMS = 264
 
 
 @triton.jit
-def _forward(
+def _norm_forward(
     X,
     MASK,
     ROWS,
@@ -53,7 +53,7 @@ def _forward(
 
 
 @triton.jit
-def _backward(
+def _norm_backward(
     G,
     TWIN_G,
     TOTAL,
@@ -101,7 +101,7 @@ def _backward(
 
 
 @triton.jit
-def _tangent(
+def _norm_tangent(
     X, MASK, ROWS, TOTAL, MEAN, SCALE, W, OUT, TWIN, D, MASKED: tl.constexpr, TWINS: tl.constexpr, BLOCK: tl.constexpr
 ):
     row = tl.program_id(0)
@@ -133,7 +133,7 @@ def forward(
     other = None if twin is None else torch.empty_like(rows, dtype=twin)
     mean, scale = rows.new_empty(rows.shape[0]), rows.new_empty(rows.shape[0])
     given = x if mask is None else mask
-    _forward[(rows.shape[0],)](
+    _norm_forward[(rows.shape[0],)](
         x, given, rows, weight, bias, total, out, out if other is None else other, mean, scale, rows.shape[1], eps,
         MASKED=mask is not None, TWINS=other is not None, **_shape(rows.shape[1]),
     )  # fmt: skip
@@ -149,7 +149,7 @@ def backward(
     by_rows, by_x = torch.empty_like(total), torch.empty_like(total, dtype=like)
     programs = min(PROGRAMS, count)
     parts = total.new_empty((programs, 2, width) if weights else (1,))
-    _backward[(programs,)](
+    _norm_backward[(programs,)](
         grad, grad if twin_grad is None else twin_grad, total, mean, scale, weight, total if mask is None else mask,
         by_rows, by_x, parts, count, width,
         MASKED=mask is not None, TWINS=twin_grad is not None, WEIGHTS=weights, **_shape(width),
@@ -167,7 +167,7 @@ def tangent(
     """Return the tangent (R, D) of LayerNorm's output from those of x and rows, also in the type `twin`."""
     out = torch.empty_like(rows)
     other = None if twin is None else torch.empty_like(rows, dtype=twin)
-    _tangent[(rows.shape[0],)](
+    _norm_tangent[(rows.shape[0],)](
         x, x if mask is None else mask, rows, total, mean, scale, weight, out, out if other is None else other,
         rows.shape[1], MASKED=mask is not None, TWINS=other is not None, **_shape(rows.shape[1]),
     )  # fmt: skip
