@@ -99,7 +99,7 @@ class Trainer:
         all_steps = steps(job.settings.seed, sizes, batch_sizes, phase.tasks, phase.epochs)
         self.last_epoch = None
         # A stop leaves this loop by an exception, which would keep the thread alive as long as its traceback.
-        with closing(ahead(islice(all_steps, at.step, phase.steps), self.batcher)) as batches:
+        with closing(ahead(self.batcher.over(islice(all_steps, at.step, phase.steps)), lambda made: made)) as batches:
             for prepared in batches:
                 number = prepared.step.number
                 ends = prepared.step.ends_epoch or number == phase.steps
