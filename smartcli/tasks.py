@@ -23,8 +23,11 @@ from smartcli.task_keys import (
 Kind = Literal["classification", "binary", "regression"]
 Metric = Literal["accuracy", "balanced_accuracy", "f1", "mcc", "pearson", "spearman"]
 Split = Literal["train", "dev", "test"]
+Vote = Literal["mode", "mean"]
+"""How an ensemble's members are combined."""
 
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+VOTES: tuple[Vote, ...] = ("mode", "mean")
 CORRELATIONS: frozenset[str] = frozenset({"mcc", "pearson", "spearman"})
 METRICS_OF_KIND: dict[str, tuple[str, ...]] = {
     "classification": ("accuracy", "balanced_accuracy", "f1", "mcc"),

@@ -11,27 +11,30 @@ import numpy as np
 from smartcli.data.predictions import Predictions, TaskPredictions
 from smartcli.errors import SmartCliError, UserError
 from smartcli.metrics import overall, score_tasks
-from smartcli.tasks import Task
+from smartcli.tasks import Task, Vote
 
 SAME = 12
 """Decimals to which two mean probabilities count as equal: members' order must not break a tie by rounding."""
 
 
-def combine(tasks: Iterable[Task], members: Sequence[Predictions], names: Sequence[str] = ()) -> Predictions:
+def combine(
+    tasks: Iterable[Task], members: Sequence[Predictions], names: Sequence[str] = (), vote: Vote = "mode"
+) -> Predictions:
     """Return the ensemble's predictions for every task, in order.
 
-    Classes: the mode of the members' predictions; a tie goes to the class with the highest mean probability
-    among the tied, then to the lowest class. Scores: the median. Probabilities: the members' mean. A
-    UserError names a member (by `names`, else by number) that lacks a task; rows that differ between members
-    are a SmartCliError.
+    By mode (the paper's). Classes: the mode of the members' predictions; a tie goes to the class with the highest
+    mean probability among the tied, then to the lowest class. Scores: the median. By mean (soft voting). Classes:
+    the highest mean probability, a tie going to the lowest class. Scores: the mean. Probabilities are the members'
+    mean either way. A UserError names a member (by `names`, else by number) that lacks a task; rows that differ
+    between members are a SmartCliError.
     """
     called = list(names) or [f"member {i + 1}" for i in range(len(members))]
     combined: Predictions = {}
     for task in tasks:
         rows = [_rows_of(task, member, name) for member, name in zip(members, called, strict=True)]
         for other, name in zip(rows[1:], called[1:], strict=True):
-            _check_same_rows(task, rows[0], other, called[0], name)
-        combined[task.name] = _combine_task(task, rows)
+            check_same_rows(task, rows[0], other, called[0], name)
+        combined[task.name] = _combine_task(task, rows, vote)
     return combined
 
 
@@ -43,7 +46,8 @@ def _rows_of(task: Task, member: Predictions, name: str) -> TaskPredictions:
     return member[task.name]
 
 
-def _check_same_rows(task: Task, first: TaskPredictions, other: TaskPredictions, name: str, other_name: str) -> None:
+def check_same_rows(task: Task, first: TaskPredictions, other: TaskPredictions, name: str, other_name: str) -> None:
+    """Raise a SmartCliError that names both where two do not predict the same rows with the same labels."""
     where = f"{task.name}: {name} and {other_name} do not predict the same rows"
     if len(first) != len(other):
         raise SmartCliError(f"{where}: {len(first)} rows against {len(other)}")
@@ -58,14 +62,17 @@ def _equal(a: np.ndarray | None, b: np.ndarray | None) -> bool:
     return bool(np.array_equal(a, b)) if a is not None and b is not None else a is b
 
 
-def _combine_task(task: Task, rows: Sequence[TaskPredictions]) -> TaskPredictions:
+def _combine_task(task: Task, rows: Sequence[TaskPredictions], vote: Vote) -> TaskPredictions:
     votes = np.stack([one.predictions for one in rows])
     if not np.isfinite(votes).all():
         raise SmartCliError(f"{task.name}: a member's prediction is not a finite number; verify the members")
     if task.kind == "regression":
-        return replace(rows[0], predictions=np.median(votes, axis=0), probabilities=None)
+        # Sorted before summing, so that the mean does not depend on the members' order.
+        middle = np.median(votes, axis=0) if vote == "mode" else np.sort(votes, axis=0).mean(axis=0)
+        return replace(rows[0], predictions=middle, probabilities=None)
     shares = mean_probabilities(task, rows)
-    return replace(rows[0], predictions=mode(votes, shares), probabilities=shares)
+    winners = mode(votes, shares) if vote == "mode" else np.round(shares, SAME).argmax(axis=1).astype(np.float64)
+    return replace(rows[0], predictions=winners, probabilities=shares)
 
 
 def mean_probabilities(task: Task, rows: Sequence[TaskPredictions]) -> np.ndarray:

@@ -153,3 +153,24 @@ def test_rank_is_by_overall_and_keeps_the_order_of_equals() -> None:
     }
     assert rank([SAME], candidates) == [("best", 1.0), ("half", 0.5), ("tie", 0.5), ("low", 0.0)]
     assert rank([SAME, NEAR], {"low": member([0.0, 1.0])}) == [("low", -1.0)]
+
+
+def test_mean_probability_wins_by_mean_against_the_most_votes() -> None:
+    # the rows of the first test: two of three say 2, and the means are .4667, .1667, .3667
+    members = classes([0], [2], [2], shares=[[[0.8, 0.1, 0.1]], [[0.3, 0.2, 0.5]], [[0.3, 0.2, 0.5]]])
+    combined = combine([MOOD], members, vote="mean")["mood"]
+    assert combined.predictions.tolist() == [0.0]
+    assert combined.probabilities == pytest.approx(np.array([[1.4 / 3, 0.5 / 3, 1.1 / 3]]))
+
+
+def test_by_mean_a_tie_goes_to_the_lowest_class_whatever_the_order() -> None:
+    # means .4, .3 and .3, then .2, .4 and .4 but for rounding
+    members = classes([0, 1], [0, 2], shares=[[[0.4, 0.2, 0.4], [0.2, 0.7, 0.1]], [[0.4, 0.4, 0.2], [0.2, 0.1, 0.7]]])
+    for order in (members, members[::-1]):
+        assert combine([MOOD], order, vote="mean")["mood"].predictions.tolist() == [0.0, 1.0]
+
+
+def test_scores_by_mean_are_means() -> None:
+    members = [{"near": rows("near", [value])} for value in (1.0, 2.0, 4.5)]
+    assert combine([NEAR], members, vote="mean")["near"].predictions.tolist() == [2.5]
+    assert combine([NEAR], members)["near"].predictions.tolist() == [2.0]

@@ -35,12 +35,22 @@ def ensemble(
             show_default=False,
         ),
     ] = None,
+    vote: Annotated[
+        str,
+        typer.Option(
+            "--vote",
+            metavar="mode|mean",
+            help="mode: most frequent class, median score (the paper's). mean: highest mean probability, mean score.",
+            autocompletion=complete.choices("mode", "mean"),
+        ),
+    ] = "mode",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
     """Combine checkpoints and register the result, which evaluate, predict and report take like any other.
 
     Classes: the members' most frequent prediction, a tie going to the highest mean probability among the
-    tied. Scores: the median. Members and ensemble are printed in one table.
+    tied. Scores: the median. --vote mean takes mean probabilities and mean scores instead. Members and ensemble are
+    printed in one table.
 
     Example: smart ensemble ckpt1..ckpt5 --name five
     """
@@ -48,7 +58,7 @@ def ensemble(
     from smartcli.workflows.scoring.ensembling import ensemble as combine
 
     state = state_of(ctx)
-    outcome = combine(state.home, checkpoints, name=name, top=top, argv=["smart", *sys.argv[1:]])
+    outcome = combine(state.home, checkpoints, name=name, top=top, vote=vote, argv=["smart", *sys.argv[1:]])
     for note in outcome.table.notes:
         state.warn(note)
     if as_json:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from smartcli.errors import SmartCliError
 from smartcli.registry.stored import MAY_LACK, Stored
+from smartcli.tasks import VOTES, Vote
 
 META = "smart.json"
 FORMAT = 1
@@ -57,6 +58,8 @@ class Lineage(Stored):
     init: Reference | None = None
     members: tuple[Reference, ...] = ()
     selection: dict[str, Any] | None = field(default=None, metadata=MAY_LACK)
+    vote: Vote | None = field(default=None, metadata=MAY_LACK)
+    """How an ensemble's members are combined, where not by their mode."""
 
     @classmethod
     def read_field(cls, key: str, value: Any) -> Any:
@@ -122,6 +125,11 @@ class CheckpointMeta(Stored):
         return self.kind == "ensemble"
 
     @property
+    def vote(self) -> Vote:
+        """How an ensemble's members are combined."""
+        return self.lineage.vote or "mode"
+
+    @property
     def task_names(self) -> list[str]:
         """Names of the tasks that it has heads for."""
         return [str(task["name"]) for task in self.tasks]
@@ -169,6 +177,8 @@ def check_meta(meta: Mapping[str, Any], name: str) -> None:
     if not isinstance(meta["data"].get("fingerprint"), str):
         raise SmartCliError('"data" must hold the data set\'s "fingerprint"')
     lineage = meta["lineage"]
+    if lineage.get("vote") not in (None, *VOTES):
+        raise SmartCliError(f'"lineage" must have one of {", ".join(VOTES)} as "vote", found {lineage["vote"]!r:.60}')
     if not isinstance(lineage.get("members", []), list):
         raise SmartCliError('"lineage" must hold a list of "members"')
     for entry in _entries(meta):

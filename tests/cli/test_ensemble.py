@@ -133,3 +133,32 @@ def test_top_chooses_on_one_half_and_reports_on_the_other(home: Home, smart: Sma
     whole = smart("evaluate", "best", "--json")
     assert json.loads(whole.stdout)["rows"][0]["sst"]["n"] == 40
     assert "best: its 2 members were chosen from 3 on half of these rows" in whole.stderr
+
+
+def test_vote_mean_is_stored_with_the_ensemble_and_takes_means(home: Home, smart: Smart) -> None:
+    three(home)
+    result = smart("ensemble", "ckpt1..ckpt3", "--name", "soft", "--vote", "mean", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["rows"][3]["method"] == "ensemble of 3 by mean"
+    found = Registry(home).open("soft")
+    # row 0: truth 0, one member says 2.5; row 3: truth 3, two say 2.5
+    assert found.predictions()["sts"].predictions.tolist()[0] == pytest.approx(2.5 / 3)
+    assert found.predictions()["sts"].predictions.tolist()[3] == pytest.approx(8 / 3)
+    assert found.meta.vote == "mean"
+    assert found.meta.to_json()["lineage"]["vote"] == "mean"
+    assert "mean probabilities" in found.read("README.md").decode()
+    assert smart("checkpoints", "verify").exit_code == 0
+
+
+def test_an_ensemble_by_mode_is_stored_as_before(home: Home, smart: Smart) -> None:
+    three(home)
+    assert smart("ensemble", "ckpt*", "--vote", "mode").exit_code == 0
+    assert "vote" not in Registry(home).open("ckpt4").meta.to_json()["lineage"]
+
+
+def test_an_unknown_vote_is_refused_before_anything_is_made(home: Home, smart: Smart) -> None:
+    three(home)
+    result = smart("ensemble", "ckpt*", "--vote", "meen")
+    assert result.exit_code == 2
+    assert 'one of mode, mean; found "meen"' in result.stderr
+    assert len(Registry(home).names()) == 3

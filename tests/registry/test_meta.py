@@ -303,3 +303,15 @@ def test_a_runs_header_is_stored_byte_for_byte_and_read_back(home: Home) -> None
 def test_a_folder_that_was_renamed_is_named_with_what_to_do() -> None:
     with pytest.raises(SmartCliError, match="rename the folder back"):
         CheckpointMeta.checked(make_meta("one"), "other")
+
+
+def test_a_vote_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(SmartCliError, match=r"one of mode, mean as \"vote\", found 'best'"):
+        CheckpointMeta.checked(make_meta("a", lineage={"init": None, "members": [], "vote": "best"}), "a")
+
+
+def test_a_record_without_a_vote_is_by_mode_and_keeps_its_bytes() -> None:
+    raw = make_meta("a")
+    found = CheckpointMeta.checked(raw, "a")
+    assert found.vote == "mode"
+    assert found.to_json() == raw

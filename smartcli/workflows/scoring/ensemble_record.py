@@ -17,7 +17,14 @@ from smartcli.registry.checkpoint import PREDICTIONS, Checkpoint
 from smartcli.registry.meta import META, CheckpointMeta, Lineage
 from smartcli.report.tables import three
 from smartcli.strictjson import canonical_json
+from smartcli.tasks import Vote
 from smartcli.workflows.scoring.sources import Subject
+
+HOW: dict[Vote, str] = {
+    "mode": "for classes the members' most frequent prediction (a tie goes to the highest mean probability among the "
+    "tied), for scores their median",
+    "mean": "for classes the highest of the members' mean probabilities, for scores their mean",
+}
 
 
 def ensemble_meta(
@@ -29,6 +36,7 @@ def ensemble_meta(
     reported: Predictions,
     argv: Sequence[str],
     started: float,
+    vote: Vote = "mode",
 ) -> CheckpointMeta:
     """Return the ensemble's smart.json; `started` is a time.monotonic(), `reported` what the selection scored."""
     first = members[0].meta
@@ -36,7 +44,7 @@ def ensemble_meta(
     return CheckpointMeta(
         name=name,
         kind="ensemble",
-        method=f"ensemble of {len(members)}",
+        method=f"ensemble of {len(members)}" + (" by mean" if vote == "mean" else ""),
         command=list(argv),
         settings={},
         tasks=first.all_tasks,
@@ -44,7 +52,11 @@ def ensemble_meta(
         encoder=None,
         encoders=sorted({one for member in members for one in member.meta.encoder_ids}),
         data=first.data,
-        lineage=Lineage(members=tuple(member.reference() for member in members), selection=found),
+        lineage=Lineage(
+            members=tuple(member.reference() for member in members),
+            selection=found,
+            vote=None if vote == "mode" else vote,
+        ),
         metrics=_metrics(subject, combined),
         versions=_versions(),
         seconds=round(time.monotonic() - started, 3),
@@ -76,8 +88,7 @@ def _card(meta: CheckpointMeta) -> str:
     lines = [
         f"# {meta.name}",
         "",
-        f"A smart-finetune {meta.method}: for classes the members' most frequent prediction (a tie goes to the highest "
-        "mean probability among the tied), for scores their median.",
+        f"A smart-finetune {meta.method}: {HOW[meta.vote]}.",
         "",
         *members,
         "",

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from smartcli.data.predictions import Predictions
-from smartcli.errors import UserError
+from smartcli.errors import UserError, suggest
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.registry import Registry
 from smartcli.report.tables import ScoreRow, ScoreTable
+from smartcli.tasks import VOTES, Vote
 from smartcli.voting import combine, halves, rank
 from smartcli.workflows.scoring.ensemble_record import ensemble_meta, fill_folder
 from smartcli.workflows.scoring.evaluation import remarks_on, score_row
@@ -54,14 +55,22 @@ class EnsembleOutcome:
 
 
 def ensemble(
-    home: Home, patterns: Sequence[str], *, name: str | None = None, top: int | None = None, argv: Sequence[str] = ()
+    home: Home,
+    patterns: Sequence[str],
+    *,
+    name: str | None = None,
+    top: int | None = None,
+    vote: str = "mode",
+    argv: Sequence[str] = (),
 ) -> EnsembleOutcome:
     """Combine the named members (with `top`: the best of them, chosen on one half of dev) and register the result.
 
-    With `top` the table's scores are those on the other half. UserErrors: fewer than two members, members of
-    several data sets, one without a head for a task, or one that is an ensemble itself.
+    With `top` the table's scores are those on the other half. `vote` is mode or mean, as `combine` has them.
+    UserErrors: fewer than two members, members of several data sets, one without a head for a task, or one that is an
+    ensemble itself.
     """
     started = time.monotonic()
+    how_to = check_vote(vote)
     registry = Registry(home)
     found = [registry.open(one) for one in registry.expand(patterns)]
     check_members(found, top)
@@ -76,17 +85,25 @@ def ensemble(
     if selection is not None:
         chosen.sort(key=lambda member: selection.chosen.index(member.name))
     names = [member.name for member in chosen]
-    combined = combine(subject.tasks, [dev[one] for one in names], names)
+    combined = combine(subject.tasks, [dev[one] for one in names], names, how_to)
     reported = combined
     if selection is not None:
-        reported = combine(subject.tasks, [report_on[one] for one in names], names)
+        reported = combine(subject.tasks, [report_on[one] for one in names], names, how_to)
     with registry.claim(name) as taken:
         how = None if selection is None else selection.to_json()
-        meta = ensemble_meta(taken, chosen, subject, combined, how, reported, argv, started)
+        meta = ensemble_meta(taken, chosen, subject, combined, how, reported, argv, started, how_to)
         checkpoint = registry.commit(taken, lambda folder: fill_folder(folder, meta, combined))
     rows = [score_row(member, subject.tasks, report_on[member.name]) for member in chosen]
     rows.append(score_row(checkpoint, subject.tasks, reported))
     return EnsembleOutcome(checkpoint, _table(subject, rows, selection, remarks_on(chosen, subject)), selection)
+
+
+def check_vote(vote: str) -> Vote:
+    """Return a way of voting; a UserError lists those there are."""
+    for known in VOTES:
+        if vote == known:
+            return known
+    raise UserError(f'--vote must be one of {", ".join(VOTES)}; found "{vote}"{suggest(vote, VOTES)}')
 
 
 def check_members(members: Sequence[Checkpoint], top: int | None) -> None:

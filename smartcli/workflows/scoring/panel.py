@@ -31,7 +31,7 @@ class Panel:
         if self.checkpoint.kind != "ensemble":
             return each[0]
         names = [part.checkpoint.name for part in self.parts]
-        return combine([task], [{task.name: one} for one in each], names)[task.name]
+        return combine([task], [{task.name: one} for one in each], names, self.checkpoint.meta.vote)[task.name]
 
 
 def load_panel(home: Home, checkpoint: Checkpoint, device: str = "auto") -> Panel:

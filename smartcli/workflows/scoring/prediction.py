@@ -133,4 +133,4 @@ def label(home: Home, checkpoint: Checkpoint, task: Task, texts: Sequence[Sequen
         return label_rows(home, checkpoint, task.name, texts)
     members = members_of(Registry(home), checkpoint)
     each = [{task.name: label_rows(home, member, task.name, texts)} for member in members]
-    return combine([task], each, [member.name for member in members])[task.name]
+    return combine([task], each, [member.name for member in members], checkpoint.meta.vote)[task.name]

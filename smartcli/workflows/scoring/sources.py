@@ -152,7 +152,7 @@ def predictions_on(
         members = members_of(registry, checkpoint)
         each = [predictions_on(home, registry, member, subject, split, say) for member in members]
         with_rows = [task for task in shared if task.name in each[0]]
-        found = combine(with_rows, each, [member.name for member in members])
+        found = combine(with_rows, each, [member.name for member in members], checkpoint.meta.vote)
     else:
         from smartcli.workflows.scoring.model_outputs import run_model
 
