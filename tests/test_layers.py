@@ -20,7 +20,7 @@ ORDER = (
     ("recipes",),
     ("families",),
     ("data",),
-    ("metrics", "voting", "explain"),
+    ("metrics", "voting", "explain", "significance"),
     ("engine", "registry", "report"),
     ("workflows",),
     ("cli",),

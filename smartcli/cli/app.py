@@ -39,6 +39,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("sweep", "sweep", "sweep", _TRAIN),
     Entry("ensemble", "ensemble", "ensemble", _SCORE),
     Entry("evaluate", "evaluate", "evaluate", _SCORE),
+    Entry("compare", "comparing", "compare", _SCORE),
     Entry("predict", "predict", "predict", _SCORE),
     Entry("explain", "explain", "explain", _SCORE),
     Entry("reproduce", "reproduce", "reproduce", _SCORE),
@@ -52,7 +53,7 @@ COMMANDS: tuple[Entry, ...] = (
 )
 
 
-PREDICTING = frozenset({"ensemble", "evaluate", "explain", "predict", "reproduce", "report"})
+PREDICTING = frozenset({"compare", "ensemble", "evaluate", "explain", "predict", "reproduce", "report"})
 """Commands that may run a model; a training sees to its memory itself, when it chooses its device."""
 
 

@@ -1,5 +1,6 @@
 """Predictions of registered checkpoints, and scores from them.
 
+- comparison: `smart compare`: is B better than A, or is the difference chance?
 - ensemble_record: what a registered ensemble says about itself: smart.json, its predictions and its card
 - ensembling: `smart ensemble`: combine members' stored predictions and register the result
 - evaluation: `smart evaluate`: the table of scores, from stored predictions where there are some

@@ -41,10 +41,7 @@ def evaluate(
 
     UserErrors: nothing registered, unknown names, data sets that differ or have changed, a split without labels.
     """
-    if split not in SCORED_SPLITS:
-        raise UserError(
-            f'--split must be one of {", ".join(SCORED_SPLITS)}; found "{split}"{suggest(split, SCORED_SPLITS)}'
-        )
+    check_split(split)
     registry = Registry(home)
     notes: list[str] = []
     if patterns:
@@ -52,7 +49,7 @@ def evaluate(
         subject = subject_of(home, chosen, data)
     else:
         subject, chosen = _all_on(home, registry, data, notes)
-    _check_labels(subject, split)
+    check_labels(subject, split)
     rows = []
     for checkpoint in chosen:
         found = predictions_on(home, registry, checkpoint, subject, split, say)
@@ -123,7 +120,16 @@ def _none_on(data_set: DataSet, opened: Sequence[Checkpoint], stale: Sequence[st
     )
 
 
-def _check_labels(subject: Subject, split: str) -> None:
+def check_split(split: str) -> None:
+    """Raise a UserError where `split` is none that can be scored."""
+    if split not in SCORED_SPLITS:
+        raise UserError(
+            f'--split must be one of {", ".join(SCORED_SPLITS)}; found "{split}"{suggest(split, SCORED_SPLITS)}'
+        )
+
+
+def check_labels(subject: Subject, split: str) -> None:
+    """Raise a UserError where the data set has no such split, or no task of it has labels."""
     data_set = subject.data_set if split == "dev" else subject.require()
     if data_set is None:
         return

@@ -24,11 +24,12 @@ def seed_lines(checkpoints: Sequence[Checkpoint], rows: Sequence[ScoreRow], task
     groups: dict[str, dict[int, ScoreRow]] = {}
     for checkpoint, row in zip(checkpoints, rows, strict=True):
         if row.seed is not None:
-            groups.setdefault(_all_but_the_seed(checkpoint), {}).setdefault(row.seed, row)
+            groups.setdefault(all_but_the_seed(checkpoint), {}).setdefault(row.seed, row)
     return [_line(list(group.values()), tasks) for group in groups.values() if len(group) > 1]
 
 
-def _all_but_the_seed(checkpoint: Checkpoint) -> str:
+def all_but_the_seed(checkpoint: Checkpoint) -> str:
+    """Return a key that checkpoints share which differ in nothing but the seed."""
     meta = checkpoint.meta
     settings: dict[str, Any] = {key: value for key, value in meta.settings.items() if key not in _NO_DIFFERENCE}
     stored = meta.to_json()
