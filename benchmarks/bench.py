@@ -16,9 +16,11 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from benchmarks.compiled import CompiledLoop
@@ -30,6 +32,7 @@ from benchmarks.usual import UsualLoop
 from smartcli.config import PerTask, Settings
 from smartcli.data.store import DataSet, open_data
 from smartcli.engine.device import cpu_flags, cpu_name
+from smartcli.engine.inference.split_outputs import predict
 from smartcli.engine.memory import keep_freed_memory, peak_memory
 from smartcli.engine.training.batches import Prepared
 from smartcli.home import Home, find_home
@@ -74,12 +77,13 @@ def compare(
         strong = CompiledLoop(
             runner.inputs.source.folder, tasks, settings, bf16=bf16, device=device, length=COMPILED_LENGTH
         )
-    ours_times, usual_times, strong_times, work, tokens = [], [], [], [], []
+    ours_times, usual_times, strong_times, work, tokens, kept = [], [], [], [], [], []
     for step in runner.steps(count):
         rows = {name: data_set.rows(name, "train") for name in tasks.names}
         texts = {n: [tuple(rows[n].text(s, int(r)) for s in range(rows[n].sides)) for r in step.rows[n]] for n in rows}
         labels = {n: torch.from_numpy(rows[n].labels[step.rows[n]]).float() for n in rows}
         batches, prepared = usual.tokenise(texts), runner.batcher(step)
+        kept.append(prepared)
         if device.type == "cuda":
             runner.warm(prepared)
         usual_times.append(timed(lambda batches=batches, labels=labels: usual.step(batches, labels)))
@@ -92,6 +96,8 @@ def compare(
         work.append(step_flops(batch, spec, smart=lam > 0))
     ours_times, usual_times, work = ours_times[WARM:], usual_times[WARM:], work[WARM:]
     strong_times = strong_times[2 * WARM :]
+    # Recorded already: these batches are those above.
+    ahead = run_ahead(runner, kept) if device.type == "cuda" else None
     peak = gemm_peak(torch.bfloat16 if bf16 else torch.float32, 700, spec, device)
     examples = BATCH * len(tasks.names)
     ratios = [u / o for u, o in zip(usual_times, ours_times, strict=True)]
@@ -108,7 +114,8 @@ def compare(
         "ours_ms": round(statistics.median(ours_times) * 1e3, 2),
         "usual_ms": round(statistics.median(usual_times) * 1e3, 2),
         "compiled_ms": round(statistics.median(strong_times) * 1e3, 2) if strong_times else None,
-        "gpu_busy": gpu_busy(runner, prepared) if device.type == "cuda" else None,
+        "ahead_ms": None if ahead is None else round(ahead[0] * 1e3, 2),
+        "gpu_busy": None if ahead is None else round(ahead[1], 3),
         "graphs": len(recorder)
         if isinstance(recorder := getattr(runner.state.updater, "recorder", None), Sized)
         else 0,
@@ -119,21 +126,36 @@ def compare(
     }
 
 
-def gpu_busy(runner: Runner, prepared: Prepared, repeats: int = 10) -> float:
-    """Return the share of the time of steps, asked for one behind the other, in which a kernel runs."""
+def run_ahead(runner: Runner, batches: Sequence[Prepared]) -> tuple[float, float]:
+    """Return seconds a step where each is asked for before the last is read, as in training, and the GPU's busy share.
+
+    That is the share of the time in which a kernel runs is by torch's profiler, over the same steps once more.
+    """
     from torch.profiler import ProfilerActivity, profile
 
-    def several() -> None:
-        for _ in range(repeats):
-            pending = runner.state.updater.launch(prepared, probe=False)
-        pending.read()
+    def all_of_them() -> None:
+        waiting = None
+        for prepared in batches:
+            asked = runner.state.updater.launch(prepared, probe=False)
+            if waiting is not None:
+                waiting.read()
+            waiting = asked
+        asked.read()
 
-    wall = timed(several)
+    wall = timed(all_of_them)
     with profile(activities=[ProfilerActivity.CUDA]) as found:
-        several()
-        torch.cuda.synchronize()
+        timed(all_of_them)
     kernels = sum(event.self_device_time_total for event in found.key_averages()) / 1e6
-    return round(min(1.0, kernels / wall), 3)
+    return wall / len(batches), min(1.0, kernels / wall)
+
+
+def predicted_rows(runner: Runner, most: int = 4000) -> float:
+    """Return how many dev rows a second are predicted, of the task with the most."""
+    name, split = max(runner.inputs.dev.items(), key=lambda item: len(item[1]))
+    rows = np.arange(min(most, len(split)))
+    work = partial(predict, runner.inputs.model, name, split.sides, runner.inputs.reader, rows)
+    work()
+    return round(len(rows) / timed(work), 1)
 
 
 def packing_rate(runner: Runner, count: int = 200) -> float:
@@ -154,6 +176,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--compiled", action="store_true", help="pair ours with a compiled loop too")
+    parser.add_argument("--no-costs", action="store_true", help="without what each method costs")
     parser.add_argument("--costs", action="store_true", help="only what each method costs against a plain step, fp32")
     parser.add_argument("--output", type=Path, help="JSON file (default: benchmarks/results/CPU.json)")
     options = parser.parse_args()
@@ -175,14 +198,16 @@ def main() -> None:
         precisions = [False, True] if options.precision == "both" else [options.precision == "bf16"]
         if options.precision == "both" and device.type == "cpu" and not {"avx512_bf16", "amx_bf16"} & set(cpu_flags()):
             precisions = [False]
-        costs = measure(
-            home,
-            data_set,
-            settings_for(options.encoder, 0.0),
-            bf16=device.type == "cuda",
-            count=options.steps,
-            device=device,
-        )
+        costs = []
+        if not options.no_costs:
+            costs = measure(
+                home,
+                data_set,
+                settings_for(options.encoder, 0.0),
+                bf16=device.type == "cuda",
+                count=options.steps,
+                device=device,
+            )
         if options.costs:
             print_costs(costs)
             return
@@ -201,7 +226,8 @@ def main() -> None:
             for lam in (0.0, 1.0)
         ]
         first = settings_for(options.encoder, 1.0)
-        packed = packing_rate(make_runner(home, data_set, first, bf16=False, device=device, say=lambda _: None))
+        runner = make_runner(home, data_set, first, bf16=False, device=device, say=lambda _: None)
+        packed, predicted = packing_rate(runner), predicted_rows(runner)
         result = {
             "cpu": cpu_name(),
             "device": name,
@@ -214,6 +240,7 @@ def main() -> None:
             "encoder": asked,
             "batch": f"{BATCH} a task",
             "packed_steps_per_s": packed,
+            "predicted_rows_per_s": predicted,
             "rows": rows,
             "costs": costs,
         }
@@ -230,21 +257,26 @@ def print_table(result: dict[str, Any]) -> None:
     from rich.table import Table
 
     columns = (
-        "", "precision", "ours ms", "usual ms", "compiled ms", "ours ex/s", "ratio", "of GEMM bound", "GPU busy",
-        "graphs", "peak MB",
+        "", "precision", "ours ms", "run ahead", "usual ms", "compiled ms", "ours ex/s", "ratio", "of GEMM bound",
+        "GPU busy", "graphs", "peak MB",
     )  # fmt: skip
     table = Table(*columns, title=f"{result['data']}, {result['encoder']}, {result['threads']} threads")
     for row in result["rows"]:
         share = "–" if row["share_of_bound"] is None else f"{row['share_of_bound']:.0%}"
         name = "SMART" if row["smart"] else "plain"
         strong = "–" if row["compiled_ms"] is None else row["compiled_ms"]
-        figures = (row["ours_ms"], row["usual_ms"], strong, row["ours_examples_per_s"], f"{row['ratio']:.2f} x")
+        ahead = "–" if row["ahead_ms"] is None else row["ahead_ms"]
+        figures = (row["ours_ms"], ahead, row["usual_ms"], strong, row["ours_examples_per_s"], f"{row['ratio']:.2f} x")
         busy = "–" if row["gpu_busy"] is None else f"{row['gpu_busy']:.0%}"
         last = (share, busy, str(row["graphs"]), str(row["peak_memory_mb"]))
         table.add_row(name, row["precision"], *map(str, figures), *last)
     Console(width=130).print(table)
-    Console().print(f"one CPU thread packs {result['packed_steps_per_s']:,.0f} steps a second")
-    print_costs(result["costs"])
+    Console().print(
+        f"one CPU thread packs {result['packed_steps_per_s']:,.0f} steps a second; "
+        f"{result['predicted_rows_per_s']:,.0f} rows a second are predicted, in fp32"
+    )
+    if result["costs"]:
+        print_costs(result["costs"])
 
 
 def print_costs(costs: Sequence[Mapping[str, Any]]) -> None:

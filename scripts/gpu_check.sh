@@ -6,7 +6,8 @@
 #   scripts/gpu_check.sh OUT [DATA]
 #
 # The packages must be importable (typer, rich, platformdirs, pandas, scipy, tokenizers, safetensors, transformers,
-# pytest), and so must the package of the encoder "minilm". DEVICE=cpu tries the script itself, with smaller sizes.
+# pytest), and so must the package of the encoder "minilm". DEVICE=cpu tries the script itself, with smaller sizes;
+# COMPILED=1 adds the loop that torch.compile makes, which takes minutes more; PARTS="tests minilm" does only those.
 set -uo pipefail
 out=${1:?usage: scripts/gpu_check.sh OUT [DATA]}
 data=${2:-}
@@ -23,6 +24,7 @@ steps=20 times=1
 part() { # part NAME SECONDS COMMAND…: run it within its time, its output in OUT/NAME.log, and note how it ended
   local name=$1 limit=$2 began=$SECONDS code
   shift 2
+  [[ -n ${PARTS:-} && " $PARTS " != *" $name "* ]] && return
   timeout --kill-after=5 "$((limit * times))" "$@" >"$out/$name.log" 2>&1
   code=$?
   printf '{"part": "%s", "exit": %d, "seconds": %d}\n' "$name" "$code" "$((SECONDS - began))" >>"$out/parts.jsonl"
@@ -50,7 +52,7 @@ stopped_and_resumed() { # two trainings, one of them stopped by SIGTERM within a
 }
 
 three_epochs() { # MiniLM on the course's files, as docs/results.md has it from a CPU
-  smart prepare cs224n --path "$data" --name course || return 1
+  smart prepare cs224n --path "$data" --name course --encoder minilm || return 1
   local began=$SECONDS
   smart finetune --data course --schedule simultaneous --lambda 1 --epochs 3 --lr 5e-5 --clip-norm 1 --seed 1 \
     --device "$device" --name three || return 1
@@ -70,9 +72,15 @@ else
 fi
 source=()
 [ -n "$data" ] && source=(--cs224n "$data")
-part minilm 45 "$python" -m benchmarks --device "$device" "${source[@]}" --steps $steps --output "$out/minilm.json"
+part minilm 60 "$python" -m benchmarks --device "$device" "${source[@]}" --steps $steps --output "$out/minilm.json"
 [ "$device" = cuda ] && part base 60 "$python" -m benchmarks --device "$device" "${source[@]}" --steps $steps \
   --encoder random:bert-base --precision bf16 --output "$out/bert-base.json"
+if [ -n "${COMPILED:-}" ]; then # the strongest other loop, whose compiling takes minutes
+  part minilm-compiled 90 "$python" -m benchmarks --device "$device" "${source[@]}" --steps $steps --compiled \
+    --no-costs --precision bf16 --output "$out/minilm-compiled.json"
+  part bert-base-compiled 150 "$python" -m benchmarks --device "$device" "${source[@]}" --steps $steps --compiled \
+    --no-costs --encoder random:bert-base --precision bf16 --output "$out/bert-base-compiled.json"
+fi
 part resume 60 bash -c stopped_and_resumed
 [ -n "$data" ] && part three-epochs 100 bash -c three_epochs
 "$python" scripts/gpu_table.py "$out"

@@ -17,11 +17,14 @@ def rows_of(name: str, result: dict[str, Any]) -> list[tuple[str, ...]]:
     for row in result["rows"]:
         what = f"{name} {'SMART' if row['smart'] else 'plain'} {row['precision']}"
         compiled = "–" if row["compiled_ms"] is None else f"{row['compiled_ms']:.2f}"
+        ahead = "–" if row["ahead_ms"] is None else f"{row['ahead_ms']:.2f}"
         busy = "–" if row["gpu_busy"] is None else f"{row['gpu_busy']:.0%}"
-        out.append((what, f"{row['ours_ms']:.2f}", f"{row['usual_ms']:.2f}", compiled, f"{row['ratio']:.2f} x", busy))
+        out.append(
+            (what, f"{row['ours_ms']:.2f}", ahead, f"{row['usual_ms']:.2f}", compiled, f"{row['ratio']:.2f} x", busy)
+        )
     for row in result["costs"]:
         cost = f"{row['times_plain']:.2f} x plain"
-        out.append((f"{name} {row['method']} {row['precision']}", f"{row['seconds'] * 1e3:.2f}", "", "", cost, ""))
+        out.append((f"{name} {row['method']} {row['precision']}", f"{row['seconds'] * 1e3:.2f}", "", "", "", cost, ""))
     return out
 
 
@@ -29,7 +32,7 @@ def main() -> int:
     folder = Path(sys.argv[1])
     parts = [json.loads(line) for line in (folder / "parts.jsonl").read_text("utf-8").splitlines()]
     card = (folder / "card.txt").read_text("utf-8").strip()
-    table = Table("", "ours ms", "usual ms", "compiled ms", "ratio", "GPU busy", title=card)
+    table = Table("", "ours ms", "run ahead", "usual ms", "compiled ms", "ratio", "GPU busy", title=card)
     for name in ("minilm", "bert-base", "minilm-compiled", "bert-base-compiled"):
         path = folder / f"{name}.json"
         if path.exists():
