@@ -53,6 +53,8 @@ def balance(task: Task, labels: np.ndarray | None) -> dict[str, Any] | None:
     """Return rows per class, or lowest, mean and highest score with five equal steps; None without labels."""
     if labels is None:
         return None
+    if labels.ndim == 2:
+        return {name: int(count) for name, count in zip(task.labels, labels.sum(axis=0, dtype=np.int64), strict=True)}
     if task.range is None:
         counts = np.bincount(labels.astype(np.int64), minlength=task.classes)
         return {name: int(count) for name, count in zip(task.labels, counts, strict=True)}
@@ -87,6 +89,9 @@ def find_conflicts(task: Task, splits: dict[str, SplitRows]) -> Conflicts:
         return Conflicts()
     keys = np.concatenate([text_keys(rows) for rows in labelled.values()])
     labels = np.concatenate([rows.labels for rows in labelled.values() if rows.labels is not None])
+    if labels.ndim == 2:
+        # Rows with the same set of labels have the same number.
+        labels = np.unique(labels, axis=0, return_inverse=True)[1].reshape(len(labels))
     order = np.lexsort((labels, keys))
     keys, labels = keys[order], labels[order]
     starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
@@ -104,11 +109,14 @@ def find_conflicts(task: Task, splits: dict[str, SplitRows]) -> Conflicts:
 def _named(task: Task, rows: SplitRows, split: str, row: int) -> str:
     assert rows.labels is not None
     label = rows.labels[row]
+    if rows.labels.ndim == 2:
+        names = [name for name, own in zip(task.labels, label, strict=True) if own]
+        return f"{split} {rows.id(row)} (labels {', '.join(names) or 'none'})"
     return f"{split} {rows.id(row)} (label {task.labels[int(label)] if task.labels else f'{label:g}'})"
 
 
-def findings_on_balance(task: Task, split: str, found: dict[str, Any] | None) -> list[str]:
-    """Return what is odd about the labels of a split, in words."""
+def findings_on_balance(task: Task, split: str, found: dict[str, Any] | None, rows: int) -> list[str]:
+    """Return what is odd about the labels of a split of so many rows, in words."""
     where = f'task "{task.name}", {split}'
     if found is None:
         return [] if split == "test" else [f"{where}: no labels"]
@@ -116,13 +124,12 @@ def findings_on_balance(task: Task, split: str, found: dict[str, Any] | None) ->
         if found["lowest"] == found["highest"]:
             return [f"{where}: every score is {found['lowest']:g}, so a correlation is undefined"]
         return []
-    total = sum(found.values())
     out = [f'{where}: no row of class "{name}"' for name, count in found.items() if count == 0]
-    rare = [name for name, count in found.items() if 0 < count < RARE * total]
-    out += [f'{where}: class "{name}" has {found[name]:,} of {total:,} rows; {ADVICE}' for name in rare]
+    rare = [name for name, count in found.items() if 0 < count < RARE * rows]
+    out += [f'{where}: class "{name}" has {found[name]:,} of {rows:,} rows; {ADVICE}' for name in rare]
     name, most = max(found.items(), key=lambda item: item[1])
-    if most > LOPSIDED * total:
+    if most > LOPSIDED * rows and task.kind != "multilabel":
         out.append(
-            f'{where}: {most / total:.0%} of the rows are of class "{name}"; accuracy alone will say little; {ADVICE}'
+            f'{where}: {most / rows:.0%} of the rows are of class "{name}"; accuracy alone will say little; {ADVICE}'
         )
     return out

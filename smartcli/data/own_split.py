@@ -30,7 +30,18 @@ def text_of(texts: Sequence[str]) -> str:
 
 
 def strata(labels: NDArray[np.float64], scores: bool) -> NDArray[np.int64]:
-    """Return the stratum of each row (n,): its class, or for scores the tenth in which its score lies."""
+    """Return the stratum of each row (n,): its class, or for scores the tenth in which its score lies.
+
+    Of several labels (n, C) it is the rarest of the row's, C where it has none: so a rare label is divided by its
+    share, whatever stands beside it.
+    """
+    if labels.ndim == 2:
+        counts = labels.sum(axis=0, dtype=np.int64)
+        # The rarest first; of equally rare ones the lower class.
+        order = np.argsort(counts, kind="stable")
+        rarest = order[labels[:, order].argmax(axis=1)]
+        found: NDArray[np.int64] = np.where(labels.any(axis=1), rarest, labels.shape[1]).astype(np.int64)
+        return found
     if not scores:
         return labels.astype(np.int64)
     edges = np.quantile(labels, np.linspace(0, 1, BINS + 1)[1:-1])
@@ -84,7 +95,7 @@ def take(sizes: Sequence[int], want: int) -> set[int]:
 
 def divide_own(sink: RowSink, task: Task, shares: Shares) -> str:
     """Divide the rows written as the train split of `task`; return what was done, in words."""
-    rows = sink.take_back(task.name, "train")
+    rows = sink.take_back(task.name, "train", task.classes)
     place = _places(task, rows, shares)
     counts = []
     for number, split in enumerate(SPLITS):

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from smartcli.data.accept import Skipped, SplitReader, SplitSource
+from smartcli.data.label_sets import label_reader
 from smartcli.data.labels import LabelReader, WrongLabel
 from smartcli.data.readers import Problems
+from smartcli.data.rows import Label
 from smartcli.data.saving import RowSink
 from smartcli.tasks import Task, TaskTable
 
@@ -39,7 +41,7 @@ def read_splits(
     """
     problems = Problems()
     reading = Reading(table)
-    readers = {task.name: LabelReader(task, (scales or {}).get(task.name)) for task in table}
+    readers = {task.name: label_reader(task, (scales or {}).get(task.name)) for task in table}
     learnt: dict[str, Task] = {}
     unknown: set[str] = set()
     for source in sources:
@@ -96,7 +98,13 @@ def _read_one(
 def renumber(sink: RowSink, task: str, split: str, numbers: Sequence[float]) -> None:
     """Write a split again with `numbers[i]` as the label of rows that have i."""
     rows = sink.take_back(task, split)
-    again = ((name, texts, None if label is None else numbers[int(label)]) for name, texts, label in rows.all())
+
+    def new(label: Label | None) -> Label | None:
+        if isinstance(label, tuple):
+            return tuple(sorted(int(numbers[number]) for number in label))
+        return None if label is None else numbers[int(label)]
+
+    again = ((name, texts, new(label)) for name, texts, label in rows.all())
     sink.write(task, split, again, rows.sides)
 
 

@@ -32,15 +32,17 @@ def test_balance_counts_classes_and_fifths_of_the_range() -> None:
 
 
 def test_odd_balance_is_put_into_words() -> None:
-    assert findings_on_balance(MOOD, "dev", {"bad": 1, "fair": 0, "good": 99}) == [
+    assert findings_on_balance(MOOD, "dev", {"bad": 1, "fair": 0, "good": 99}, 100) == [
         'task "t", dev: no row of class "fair"',
         f'task "t", dev: class "bad" has 1 of 100 rows; {ADVICE}',
         f'task "t", dev: 99% of the rows are of class "good"; accuracy alone will say little; {ADVICE}',
     ]
-    assert findings_on_balance(MOOD, "dev", {"bad": 30, "fair": 30, "good": 40}) == []
-    assert findings_on_balance(MOOD, "test", None) == []
+    assert findings_on_balance(MOOD, "dev", {"bad": 30, "fair": 30, "good": 40}, 100) == []
+    assert findings_on_balance(MOOD, "test", None, 9) == []
     same = {"lowest": 2.0, "highest": 2.0, "mean": 2.0, "fifths": []}
-    assert findings_on_balance(SCORE, "dev", same) == ['task "t", dev: every score is 2, so a correlation is undefined']
+    assert findings_on_balance(SCORE, "dev", same, 9) == [
+        'task "t", dev: every score is 2, so a correlation is undefined'
+    ]
 
 
 def test_lengths_count_special_tokens_and_what_is_cut(tmp_path: Path) -> None:

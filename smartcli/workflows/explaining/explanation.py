@@ -17,7 +17,7 @@ from smartcli.explain.words import Word, words_of
 from smartcli.home import Home
 from smartcli.registry.registry import Registry
 from smartcli.tasks import Task
-from smartcli.workflows.explaining.explain_inputs import Row, check_swaps, data_of, find_row, given_row
+from smartcli.workflows.explaining.explain_inputs import Row, check_kind, check_swaps, data_of, find_row, given_row
 from smartcli.workflows.explaining.neighbours import Neighbour, Pool, Progress, neighbours, pool_of, unheard
 from smartcli.workflows.scoring.panel import Panel, load_panel
 from smartcli.workflows.scoring.prediction import choose_task
@@ -132,6 +132,7 @@ def explain(
     """
     checkpoint = Registry(home).open(name)
     task = choose_task(checkpoint, task_name)
+    check_kind(task)
     check_swaps(swaps or {})
     if row_id is not None:
         row = find_row(data_of(home, checkpoint, task, data), task, row_id, split)

@@ -17,7 +17,7 @@ from smartcli.report.frames import lambda_text
 from smartcli.report.html import Cell, Column, ErrorTable, Grid, Section, number
 from smartcli.report.style import short
 from smartcli.report.tables import ScoreTable
-from smartcli.report.worst_errors import Texts, worst_errors
+from smartcli.report.worst_errors import Texts, worst_errors, wrong_rows
 from smartcli.tasks import Task
 from smartcli.workflows.reporting.report_figures import all_task_figures, calibration_of, run_figures
 from smartcli.workflows.scoring.sources import Subject
@@ -91,13 +91,13 @@ def _calibration_grid(tasks: Sequence[Task], predictions: Predictions) -> Grid:
 def _error_table(task: Task, predictions: Predictions, texts: Texts | None) -> ErrorTable:
     rows = predictions[task.name]
     found = worst_errors(task, rows, texts, MOST_ERRORS)
-    wrong = int((rows.predictions != rows.labels).sum())
+    wrong = int(wrong_rows(rows).sum())
     if task.kind == "regression":
         says = f"The {len(found)} largest residuals of {counted(len(rows), 'row')}."
     else:
         share = short(wrong / max(1, len(rows)))
         says = f"{wrong:,} of {counted(len(rows), 'row')} wrong ({share}); the worst {len(found)}."
-    measure = "off by" if task.kind == "regression" else "1 − p(true)"
+    measure = {"regression": "off by", "multilabel": "1 − p(true), worst label"}.get(task.kind, "1 − p(true)")
     return ErrorTable(task.name, measure, says, task.text if texts is not None else (), found)
 
 
