@@ -26,11 +26,18 @@ def init(
         Words,
         typer.Option("--text", metavar="[TASK:]COLUMN[,COLUMN]", help="Column of the text, or two of a pair."),
     ] = None,
-    label: Annotated[Words, typer.Option("--label", metavar="[TASK:]COLUMN", help="Column of the label.")] = None,
+    label: Annotated[
+        Words,
+        typer.Option(
+            "--label", metavar="[TASK:]COLUMN[,COLUMN…]", help="Column of the label, or of each label (0 and 1)."
+        ),
+    ] = None,
     row_id: Annotated[Words, typer.Option("--id", metavar="[TASK:]COLUMN", help="Column that names the rows.")] = None,
     kind: Annotated[
         Words,
-        typer.Option("--kind", metavar="[TASK:]KIND", help="classification, binary or regression (scores)."),
+        typer.Option(
+            "--kind", metavar="[TASK:]KIND", help="classification, binary, multilabel or regression (scores)."
+        ),
     ] = None,
     labels: Annotated[
         Words, typer.Option("--labels", metavar="[TASK:]A,B,…", help="Names of the classes, in their order.")

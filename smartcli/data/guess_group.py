@@ -52,7 +52,7 @@ def guess_group(group: TaskFiles, said: Mapping[str, str], ask: Ask | None) -> t
         choice = guess.open[0]
         answers[choice.option.removeprefix("--")] = ask(group.name, choice)
         guess = guess_task(looked, _answers(answers, looked.names))
-    if "label" in guess.values and "text" in guess.values:
+    if isinstance(guess.values.get("label"), str) and "text" in guess.values:
         looked = _looked_through(group, sniffed, sheet, looked, guess)
         guess = guess_task(looked, _answers(answers, looked.names))
     return _with_files(group, guess, declared, sheet), guess.open

@@ -6,9 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+from smartcli.data.joined import Joined, joined_names
 from smartcli.data.labels import NUMBER
 from smartcli.data.readers import Cell, Problems, open_table
 from smartcli.data.readers.columns import INDEX, Form
@@ -66,11 +68,16 @@ class Column:
     comma: bool
     """Whether it holds numbers, some with a decimal comma."""
 
+    @cached_property
+    def joined(self) -> Joined | None:
+        """How the names in its cells are joined, where several stand in one."""
+        return None if self.numeric or self.comma or self.stamps else joined_names(self.values)
+
     @property
     def text(self) -> bool:
         """Whether it holds sentences."""
         several = len(self.values) > max(2, 0.3 * self.filled) or self.words >= 2 * WORDS
-        plain = not (self.numeric or self.stamps or self.codes or self.comma)
+        plain = not (self.numeric or self.stamps or self.codes or self.comma or self.joined)
         return plain and several and (self.words >= WORDS or self.letters >= LETTERS)
 
     @property
@@ -86,7 +93,12 @@ class Column:
             return False
         if self.whole and len(self.values) == self.filled >= COUNTED:
             return False
-        return self.numeric or self.comma or len(self.values) <= max(2, min(100, self.filled // 2))
+        return (
+            self.numeric
+            or self.comma
+            or self.joined is not None
+            or len(self.values) <= max(2, min(100, self.filled // 2))
+        )
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,8 @@ def export_card(meta: CheckpointMeta, task: Task, file_format: str, *, types: bo
     if file_format == "hf":
         lines.append(_HF.replace("{texts}", '["one sentence"], ["another"]' if task.pair else '["one sentence"]'))
         if task.pair:
-            gives = "scores" if task.kind == "regression" else "probabilities" if single_logit else "logits"
+            shares = single_logit or task.kind == "multilabel"
+            gives = "scores" if task.kind == "regression" else "probabilities" if shares else "logits"
             lines[-1] += _CROSS_ENCODER.replace("{gives}", gives)
     else:
         names = ["input_ids", "attention_mask", *(["token_type_ids"] if types else [])]

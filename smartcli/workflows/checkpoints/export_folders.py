@@ -116,9 +116,10 @@ def _hf_folder(loaded: LoadedModel, task: Task, folder: Path) -> None:
             f'"{loaded.checkpoint.name}" cannot be written as hf: {task.name}: {error}; use --format onnx'
         ) from error
     config = _config(loaded, task) | {"architectures": [loaded.model.encoder.spec.family.classifier.architecture]}
-    if task.kind == "regression":
-        # sentence-transformers puts a sigmoid on a single output unless it is told not to.
-        config["sentence_transformers"] = {"activation_fn": "torch.nn.modules.linear.Identity"}
+    # sentence-transformers puts a sigmoid on a single output and none on several, unless it is told otherwise.
+    told = {"regression": "linear.Identity", "multilabel": "activation.Sigmoid"}.get(task.kind)
+    if told is not None:
+        config["sentence_transformers"] = {"activation_fn": f"torch.nn.modules.{told}"}
     _write(folder, {"config.json": _pretty(config), "model.safetensors": weights, **_texts(loaded, task, "hf")})
 
 
