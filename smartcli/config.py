@@ -83,7 +83,7 @@ class Settings:
     norm: Literal["inf", "2"] = "inf"
     fgm: float = 0.0
     seed: int = 0
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None
     max_steps: int | None = None
@@ -91,6 +91,7 @@ class Settings:
     keep: Literal["best", "last"] = "best"
     skip_bad_steps: int = 0
     compile: bool = False
+    cuda_graphs: Literal["auto", "off"] = "auto"
 
     def to_json(self) -> dict[str, Any]:
         """Return option keys and JSON values, in table order; `Settings.from_json` reads them back."""

@@ -100,7 +100,13 @@ OPTIONS: tuple[Option, ...] = (
         low=0,
     ),
     Option("seed", "int", "Seed of every random draw.", _RUN, low=0, high=2**63 - 1),
-    Option("precision", "str", "Number format of training; auto times both.", _RUN, ("auto", "fp32", "bf16")),
+    Option(
+        "precision",
+        "str",
+        "Number format of training; auto times fp32 and bf16; tf32 on a GPU alone.",
+        _RUN,
+        ("auto", "fp32", "tf32", "bf16"),
+    ),
     Option("device", "str", "Where to train.", _RUN, ("auto", "cpu", "cuda")),
     Option("threads", "int", "CPU threads (default: all).", _RUN, low=1),
     Option("max_steps", "int", "End after N updates.", _RUN, low=1),
@@ -108,9 +114,16 @@ OPTIONS: tuple[Option, ...] = (
     Option("keep", "str", "Which epoch becomes the checkpoint, by dev score.", _RUN, ("best", "last")),
     Option("skip_bad_steps", "int", "Go on past at most N steps with a non-finite loss or gradient.", _RUN, low=0),
     Option("compile", "bool", "Compile the layers' feed-forward part; on a CPU it needs a C++ compiler.", _RUN),
+    Option(
+        "cuda_graphs",
+        "str",
+        "On a GPU: record each step once for every shape of batch, and replay it.",
+        _RUN,
+        ("auto", "off"),
+    ),
 )
 OPTION_OF: dict[str, Option] = {option.key: option for option in OPTIONS}
-RUN_ONLY: frozenset[str] = frozenset({"threads", "device", "precision", "save_every", "skip_bad_steps"})
+RUN_ONLY: frozenset[str] = frozenset({"threads", "device", "precision", "save_every", "skip_bad_steps", "cuda_graphs"})
 """Options that may differ when a run is resumed: they change nothing of what was trained so far.
 
 skip_bad_steps is one of them, since a run that a bad step stopped would stop there again for ever.

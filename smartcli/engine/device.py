@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,11 @@ class Choice:
     reason: str
     threads: int
     warning: str | None = None
+    tf32: bool = False
 
     @property
     def precision(self) -> str:
-        return "bf16" if self.bf16 else "fp32"
+        return "bf16" if self.bf16 else "tf32" if self.tf32 else "fp32"
 
 
 def cpu_name() -> str:
@@ -79,6 +81,22 @@ def set_threads(threads: int | None) -> int:
 def default_threads() -> int:
     """Return how many CPU threads a training uses where nobody said how many."""
     return torch.get_num_threads()
+
+
+def rounds_multiplies() -> bool:
+    """Return whether fp32 matrices are multiplied in tf32 on a GPU, with ten bits of each number."""
+    return bool(torch.backends.cuda.matmul.allow_tf32)
+
+
+@contextmanager
+def exact_multiplies() -> Iterator[None]:
+    """Multiply fp32 matrices in fp32 inside, also where `--precision tf32` lets a GPU round what goes in."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def time_matmul(dtype: torch.dtype) -> Callable[[], float]:
@@ -137,14 +155,18 @@ def choose(settings: Settings, home: Home) -> Choice:
     device = choose_device(settings.device)
     keep_freed_memory()
     threads = set_threads(ranks.threads() if settings.threads is None else settings.threads)
+    tf32 = settings.precision == "tf32"
+    if tf32 and device.type != "cuda":
+        raise UserError("--precision tf32: it is a format of GPUs, and training runs on the CPU; use fp32 or bf16")
+    torch.backends.cuda.matmul.allow_tf32 = tf32
     if settings.precision != "auto":
-        warning = None
-        if settings.precision == "bf16" and fine_penalty(settings):
+        warning, asked = None, settings.precision
+        if asked in ("bf16", "tf32") and fine_penalty(settings):
             warning = (
-                f"--precision bf16 with --smart-dropout {settings.smart_dropout} and --epsilon {settings.epsilon:g}: "
-                "the smoothness penalty is below bf16's rounding; use fp32"
+                f"--precision {asked} with --smart-dropout {settings.smart_dropout} and --epsilon "
+                f"{settings.epsilon:g}: the smoothness penalty is below {asked}'s rounding; use fp32"
             )
-        return Choice(device.type, settings.precision == "bf16", "asked for", threads, warning)
+        return Choice(device.type, asked == "bf16", "asked for", threads, warning, tf32)
     if fine_penalty(settings):
         reason = f"--smart-dropout {settings.smart_dropout} with epsilon < 1e-2: R_s is below bf16's rounding"
         return Choice(device.type, False, reason, threads)

@@ -26,6 +26,10 @@ def shuffled(seed: int, task: str, passage: str | int, n: int) -> Tensor:
     return torch.randperm(n, generator=stream(seed, "order", task, passage))
 
 
+ON_CPU = frozenset({"surgery"})
+"""Streams whose few draws decide what is done: the same on every device."""
+
+
 class Streams:
     """The generators of one training phase, by name; made on first use, saved and restored whole."""
 
@@ -35,8 +39,13 @@ class Streams:
 
     def __getitem__(self, name: str) -> torch.Generator:
         if name not in self._made:
-            self._made[name] = stream(self.seed, "phase", self.phase, name, device=self.device)
+            device = "cpu" if name in ON_CPU else self.device
+            self._made[name] = stream(self.seed, "phase", self.phase, name, device=device)
         return self._made[name]
+
+    def on_device(self) -> list[torch.Generator]:
+        """Return the generators made so far that draw on the phase's own device."""
+        return [generator for name, generator in self._made.items() if name not in ON_CPU]
 
     def state(self) -> dict[str, Tensor]:
         """Return each used generator's state as a uint8 tensor."""

@@ -13,12 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from smartcli.data.joining import sequences_of
+from smartcli.engine.device import exact_multiplies
 from smartcli.engine.inference.split_outputs import (
-    TOKENS_PER_BATCH,
     Reader,
     batches_by_length,
     out_of_memory_explained,
     read_batch,
+    tokens_per_batch,
     tokens_read,
 )
 from smartcli.engine.model.distinct_rows import pick
@@ -56,9 +57,9 @@ def vector_blocks(
         wanted = rows[start : start + BLOCK]
         lengths = np.sum([side.lengths[wanted] for side in sides], axis=0).astype(np.int64)
         out = np.empty((len(wanted), width(model, task_name)), np.float32)
-        for batch_rows in batches_by_length(tokens_read(lengths, reader), TOKENS_PER_BATCH):
+        for batch_rows in batches_by_length(tokens_read(lengths, reader), tokens_per_batch(device)):
             # Not around the loop: the mode would hold in the caller's code between two blocks as well.
-            with torch.inference_mode(), out_of_memory_explained(task_name, lengths[batch_rows]):
+            with torch.inference_mode(), exact_multiplies(), out_of_memory_explained(task_name, lengths[batch_rows]):
                 batch = read_batch(model, task_name, sides, reader, wanted[batch_rows], device)
                 vectors = model.encoder(model.encoder.look_up(batch), batch, pooling=model.pooling)
                 found = torch.cat([pick(vectors, index) for index in batch.outputs[task_name]], dim=-1)
@@ -80,8 +81,8 @@ def sentence_vectors(
     model.eval()
     out = np.empty((len(sentences.lengths), model.encoder.spec.hidden_size), np.float32)
     lengths = sentences.lengths.astype(np.int64)
-    for rows in batches_by_length(tokens_read(lengths, reader), budget or TOKENS_PER_BATCH):
-        with torch.inference_mode(), out_of_memory_explained("encode", lengths[rows]):
+    for rows in batches_by_length(tokens_read(lengths, reader), budget or tokens_per_batch(device)):
+        with torch.inference_mode(), exact_multiplies(), out_of_memory_explained("encode", lengths[rows]):
             parts = sequences_of(reader.template, [sentences], rows, join=False, max_length=reader.max_length)
             batch = pack({"encode": parts}).to(device)
             vectors = model.encoder(model.encoder.look_up(batch), batch, pooling=model.pooling)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -20,12 +21,20 @@ from smartcli.engine.model.dropout import Dropout
 from smartcli.engine.model.packing import Group, PackedBatch
 
 
-def relative_buckets(width: int, buckets: int, distance: int) -> Tensor:
-    """Return the (width, width) bucket of each (query, key) offset, as T5 and MPNet define it.
+@lru_cache(maxsize=64)
+def relative_buckets(width: int, buckets: int, distance: int, device: torch.device | None = None) -> Tensor:
+    """Return the (width, width) bucket of each (query, key) offset, as T5 and MPNet define it; never written to.
 
     Half the buckets are for keys after the query; half of each half are exact offsets, the rest grow
     logarithmically up to `distance`.
     """
+    # Kept, since a captured step must not copy from the CPU; and never a tensor of inference mode, since training uses
+    # the same.
+    with torch.inference_mode(False):
+        return _buckets(width, buckets, distance).to(device)
+
+
+def _buckets(width: int, buckets: int, distance: int) -> Tensor:
     place = torch.arange(width)
     offset = place[:, None] - place[None, :]
     half = buckets // 2
@@ -91,7 +100,10 @@ class _Shape:
         rows.copy_(x.view(parts, n, self.heads, width, d).permute(1, 3, 0, 2, 4))
 
     def grid(self, x: Tensor) -> Tensor:
-        """Return (T, ·) as the padded grid, zero at padding."""
+        """Return (T, ·) as the padded grid; at padding zero, or with a fixed shape what padding tokens have."""
+        if self.batch.padding is not None:
+            # In one read: padding tokens may have any finite value, and their gradients are 0.
+            return x.index_select(0, self.batch.padding.source)
         return spread(x, self.batch.slots, self.batch.grid_rows)
 
     def asking(self, query: Tensor | None, parts: Tensor, group: Group) -> Tensor:

@@ -39,6 +39,36 @@ class _Pick(torch.autograd.Function):
         return spread(grad, slots, size), None
 
 
+class _ReadGrid(torch.autograd.Function):
+    """Rows `source` of x; backward reads the gradient at `slots`, where each row of x went."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, source: Tensor, slots: Tensor) -> Tensor:
+        ctx.save_for_backward(source, slots)
+        ctx.save_for_forward(source, slots)
+        return x.index_select(0, source)
+
+    @staticmethod
+    def jvp(ctx: torch.autograd.function.FunctionCtx, *tangents: Tensor | None) -> Tensor:
+        source, _ = ctx.saved_tensors  # type: ignore[attr-defined]
+        assert tangents[0] is not None
+        return tangents[0].index_select(0, source)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None, None]:
+        _, slots = ctx.saved_tensors  # type: ignore[attr-defined]
+        return grads[0].index_select(0, slots), None, None
+
+
+def read_grid(x: Tensor, source: Tensor, slots: Tensor) -> Tensor:
+    """Return the rows of `x` (n, D) at the grid's `source` (rows,); `slots` (n,) says at which of them each row is.
+
+    Rows of the grid that hold padding must have no gradient: they repeat a row of `x`, which is not added to twice.
+    """
+    out: Tensor = _ReadGrid.apply(x, source, slots)  # type: ignore[no-untyped-call]
+    return out
+
+
 def pick(x: Tensor, slots: Tensor) -> Tensor:
     """Return rows (n, D) of `x` at the distinct `slots` (n,), with a deterministic backward."""
     out: Tensor = _Pick.apply(x, slots)  # type: ignore[no-untyped-call]

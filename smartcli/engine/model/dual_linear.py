@@ -27,5 +27,14 @@ def dual_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 class DualLinear(nn.Linear):
     """torch's module, through `dual_linear`."""
 
+    bf16_copy: tuple[Tensor, Tensor] | None = None
+    """Weight and bias in bf16 (half_weights.py), for passes under autocast."""
+
     def forward(self, input: Tensor) -> Tensor:
-        return dual_linear(input, self.weight, self.bias)
+        return dual_linear(input, *self.used())
+
+    def used(self) -> tuple[Tensor, Tensor]:
+        """Return the weight and bias that a pass reads here and now."""
+        if self.bf16_copy is not None and torch.is_autocast_enabled(self.weight.device.type):
+            return self.bf16_copy
+        return self.weight, self.bias

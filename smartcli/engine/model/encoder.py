@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from smartcli.engine.model.attention import attend, relative_buckets
-from smartcli.engine.model.distinct_rows import pick
+from smartcli.engine.model.distinct_rows import pick, read_grid
 from smartcli.engine.model.dropout import Dropout, no_dropout
 from smartcli.engine.model.dual_linear import DualLinear, dual_linear
 from smartcli.engine.model.packing import PackedBatch
@@ -55,13 +55,11 @@ class Layer(nn.Module):
     def __init__(self, spec: EncoderSpec) -> None:
         super().__init__()
         width = spec.hidden_size
-        # Two kinds of linear layer: DualLinear where this layer calls it, so that a tangent pays one multiply; torch's
-        # own where only the weights are read, by `feed_forward`, which may be compiled and calls dual_linear itself.
         self.qkv = DualLinear(width, 3 * width)
         self.attention_out = DualLinear(width, width)
         self.attention_norm = nn.LayerNorm(width, eps=spec.layer_norm_eps)
-        self.feed_in = nn.Linear(width, spec.ffn_size)
-        self.feed_out = nn.Linear(spec.ffn_size, width)
+        self.feed_in = DualLinear(width, spec.ffn_size)
+        self.feed_out = DualLinear(spec.ffn_size, width)
         self.feed_norm = nn.LayerNorm(width, eps=spec.layer_norm_eps)
         self.heads, self.act = spec.heads, spec.activation
         self.feed: Callable[..., Tensor] = feed_forward
@@ -69,11 +67,12 @@ class Layer(nn.Module):
 
     def feed_weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return weight and bias of the feed-forward part's first and second half."""
-        return self.feed_in.weight, self.feed_in.bias, self.feed_out.weight, self.feed_out.bias
+        # Read here and not by calling the layers: `feed_forward` may be compiled, and calls dual_linear itself.
+        return *self.feed_in.used(), *self.feed_out.used()
 
     def ask_first(self, x: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
         """Return key and value (T, 2D) of all tokens, and the query (S, D) of each sentence's first token."""
-        weight, bias, width = self.qkv.weight, self.qkv.bias, x.shape[1]
+        (weight, bias), width = self.qkv.used(), x.shape[1]
         return dual_linear(x, weight[width:], bias[width:]), dual_linear(first, weight[:width], bias[:width])
 
     def forward(
@@ -182,13 +181,17 @@ class Encoder(nn.Module):
         if self.relative is None:
             return None
         width = max(group.width for group in batch.groups)
-        buckets = relative_buckets(width, self.spec.relative_buckets, self.spec.relative_distance)
-        bias: Tensor = self.relative(buckets.to(batch.ids.device))
+        buckets = relative_buckets(width, self.spec.relative_buckets, self.spec.relative_distance, batch.ids.device)
+        bias: Tensor = self.relative(buckets)
         return bias.permute(2, 0, 1)
 
 
 def mean_rows(x: Tensor, batch: PackedBatch) -> Tensor:
     """Return the mean (S, D) of each sentence's rows of `x` (T, D), by group, without scattered adds."""
+    if batch.padding is not None:
+        inside = batch.padding.inside[:, :, None].to(x.dtype)
+        rows = read_grid(x, batch.padding.source, batch.slots).view(*batch.padding.inside.shape, -1)
+        return (rows * inside).sum(dim=1) / inside.sum(dim=1)
     parts: list[Tensor] = []
     for group in batch.groups:
         lengths = batch.lengths[group.start : group.stop].tolist()

@@ -22,8 +22,13 @@ Ints = NDArray[np.int64]
 MAX_GROUPS = 4
 
 
-def mean(values: Tensor, count: int | None = None) -> Tensor:
-    """Return the mean of `values` (n,), a scalar; with `count` their part in a mean over so many examples."""
+def mean(values: Tensor, count: int | Tensor | None = None, present: Tensor | None = None) -> Tensor:
+    """Return the mean of `values` (n,), a scalar; with `count` their part in a mean over so many examples.
+
+    `present` (n,) has 1 for each value that counts and 0 for one that is padding.
+    """
+    if present is not None:
+        values = values * present.to(values.dtype)
     return values.mean() if count is None else values.sum() / count
 
 
@@ -48,6 +53,24 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Padding:
+    """What of a batch of fixed shape (fixed_shape.py) is real; the rest counts nothing."""
+
+    source: Tensor
+    """(n · L,) the token at each row of the padded grid; the last token, which is padding, where there is none."""
+    inside: Tensor
+    """(S, L) whether a sentence has a token there."""
+    present: Mapping[str, Tensor]
+    """For each task (n,): 1 for an example, 0 for padding."""
+    counts: Mapping[str, Tensor]
+    """For each task its number of examples in the whole, a scalar."""
+    sentence: Tensor
+    """(S,): 1 for a sentence, 0 for padding."""
+    sentences: Tensor
+    """The number of sentences in the whole, a scalar."""
+
+
+@dataclass(frozen=True)
 class PackedBatch:
     """One encoder input: `ids`, `types`, `positions`, `sentence` (T,), `starts`, `lengths` (S,)."""
 
@@ -68,6 +91,8 @@ class PackedBatch:
     """(T,) row of each token in the padded grid: for each group n · L rows, sentence by sentence."""
     part: Part | None = None
     """Where this stands in the step's batch, of which other processes have the rest; None where it is the whole."""
+    padding: Padding | None = None
+    """Where the batch has a fixed shape: what of it is real."""
 
     @property
     def tokens(self) -> int:
@@ -97,18 +122,42 @@ class PackedBatch:
         """(U,) the distinct ids of the whole that this is part of, ascending."""
         return self.vocabulary if self.part is None else self.part.vocabulary
 
-    def count(self, task: str) -> int | None:
+    def count(self, task: str) -> int | Tensor | None:
         """Return what sums over the examples of `task` are divided by; None: by their number, this is the whole."""
+        if self.padding is not None:
+            return self.padding.counts[task]
         return None if self.part is None else self.part.count(task)
+
+    def present(self, task: str) -> Tensor | None:
+        """Return 1 for each example of `task` and 0 for padding, (n,); None where all are examples."""
+        return None if self.padding is None else self.padding.present[task]
+
+    def only_present(self, values: Tensor, task: str, other: Tensor) -> Tensor:
+        """Return `values` (n, …) of the examples of `task`, and `other` for what is padding; it has no gradient."""
+        present = self.present(task)
+        if present is None:
+            return values
+        return torch.where(present.view(-1, *([1] * (values.dim() - 1))) > 0, values, other)
 
     def mean(self, values: Tensor, task: str) -> Tensor:
         """Return the mean of `values` (n,) over the whole's examples of `task`, or this part's share in it."""
-        return mean(values, self.count(task))
+        return mean(values, self.count(task), self.present(task))
+
+    def mean_of_sentences(self, values: Tensor) -> Tensor:
+        """Return the mean of `values` (S,) over the whole's sentences, or this part's share in it."""
+        if self.padding is not None:
+            return mean(values, self.padding.sentences, self.padding.sentence)
+        return mean(values, None if self.part is None else self.part.sizes["sentence"])
 
     def by_token(self, draw: Callable[[int], Tensor]) -> Tensor:
         """Return this part's rows (T, …) of what `draw(tokens)` draws for every token of the whole."""
         drawn = draw(self.whole_tokens)
         return drawn if self.part is None else drawn.index_select(0, self.part.rows["token"])
+
+    @property
+    def may_read_values(self) -> bool:
+        """Whether a value may be read inside a step: not with a fixed shape, whose step may be captured."""
+        return self.padding is None or self.part is not None
 
     def any(self, value: bool) -> bool:
         """Return whether `value` holds in any part of the whole."""

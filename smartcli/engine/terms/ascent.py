@@ -42,6 +42,15 @@ class Ball:
         return cls(settings.epsilon, settings.sigma, settings.step_size, settings.norm)
 
 
+def sum_by_sentence(values: Tensor, sentence: Tensor, sentences: int) -> Tensor:
+    """Return the sum (S,) of each sentence's `values` (T,); `sentence` (T,) numbers them. The same bits every time."""
+    if values.device.type == "cpu":
+        return values.new_zeros(sentences).index_add_(0, sentence, values)
+    # On a GPU index_add_ adds in any order, and a resumed run must have the same bits.
+    own = torch.arange(sentences, device=sentence.device)[:, None] == sentence
+    return torch.where(own, values, torch.zeros_like(values)).sum(dim=1)
+
+
 def sentence_norm(x: Tensor, sentence: Tensor, sentences: int, norm: str) -> Tensor:
     """Return the p-norm (S,) of each sentence's rows of `x` (T, E); `sentence` (T,) numbers them.
 
@@ -52,7 +61,7 @@ def sentence_norm(x: Tensor, sentence: Tensor, sentences: int, norm: str) -> Ten
         return largest
     safe = torch.where(largest > 0, largest, torch.ones_like(largest))
     squares = (x / safe[sentence][:, None]).square().sum(dim=1)
-    return largest * x.new_zeros(sentences).index_add_(0, sentence, squares).sqrt()
+    return largest * sum_by_sentence(squares, sentence, sentences).sqrt()
 
 
 def project(delta: Tensor, sentence: Tensor, sentences: int, ball: Ball) -> Tensor:

@@ -17,8 +17,8 @@ from torch.autograd import forward_ad
 from smartcli.config import Settings
 from smartcli.engine.model.dropout import Dropout
 from smartcli.engine.model.multitask import MultiTaskModel
-from smartcli.engine.model.packing import PackedBatch, mean
-from smartcli.engine.terms.ascent import gradient_of, sentence_norm
+from smartcli.engine.model.packing import PackedBatch
+from smartcli.engine.terms.ascent import gradient_of, sentence_norm, sum_by_sentence
 from smartcli.engine.terms.losses import divergence
 from smartcli.tasks import Kind
 
@@ -82,17 +82,18 @@ class Gradient:
         """Return the gradient at a δ of which `changes` is J(x)·δ."""
         kinds = {task: self.model.tasks.get(task).kind for task in changes}
         slopes = [slope(kinds[task], self.logits[task].detach(), change) for task, change in changes.items()]
+        slopes = [
+            self.batch.only_present(each, task, torch.zeros_like(each))
+            for task, each in zip(changes, slopes, strict=True)
+        ]
         outputs = [self.logits[task] for task in changes]
         (gradient,) = torch.autograd.grad(outputs, self.words, slopes, retain_graph=True)
         return gradient
 
 
-def direction_cosine(a: Tensor, b: Tensor, sentence: Tensor, sentences: int, count: int | None = None) -> Tensor:
-    """Return the mean over sentences of the cosine between their rows of `a` and of `b` (T, E), a scalar.
-
-    With `count` it is these sentences' part in the mean over so many.
-    """
+def direction_cosine(a: Tensor, b: Tensor, sentence: Tensor, sentences: int) -> Tensor:
+    """Return the cosine between each sentence's rows of `a` and of `b` (T, E), (S,); `sentence` (T,) numbers them."""
     a, b = a.double(), b.double()
     lengths = sentence_norm(a, sentence, sentences, "2") * sentence_norm(b, sentence, sentences, "2")
-    products = a.new_zeros(sentences).index_add_(0, sentence, (a * b).sum(dim=1))
-    return mean(products / lengths.clamp_min(torch.finfo(lengths.dtype).tiny), count)
+    products = sum_by_sentence((a * b).sum(dim=1), sentence, sentences)
+    return products / lengths.clamp_min(torch.finfo(lengths.dtype).tiny)

@@ -5,13 +5,15 @@ The total is Σ over terms of Σ over tasks of weight · value. Axes: T tokens, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from smartcli.config import Settings
+from smartcli.engine.device import exact_multiplies, rounds_multiplies
 from smartcli.engine.model.dropout import FreshDropout
 from smartcli.engine.model.multitask import MultiTaskModel
 from smartcli.engine.model.packing import PackedBatch, SubBatch
@@ -64,8 +66,8 @@ class Measured:
     """Further scalars by task, under the name that they have in the log; without gradient."""
     scalars: dict[str, Tensor] = field(default_factory=dict)
     """Further scalars of the step by name, without gradient."""
-    skipped: bool = False
-    """Whether the term had to be left out of this step."""
+    skipped: bool | Tensor = False
+    """Whether the term had to be left out of this step; a scalar where no value is read inside the step."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ class Context:
     settings: Settings
     tasks: Sequence[str]
     bf16: bool = False
+
+    @property
+    def rounded(self) -> bool:
+        """Whether a step multiplies matrices in fewer bits than fp32 has."""
+        return self.bf16 or rounds_multiplies()
 
 
 class Term:
@@ -115,8 +122,16 @@ class Term:
         """
         raise NotImplementedError
 
-    def follow(self, number: int, steps: int) -> None:
-        """Take that update `number` (from 1) of `steps` was made."""
+    def momentum(self, number: int, steps: int) -> float:
+        """Return how much of what `follow` moves stays as it was, after update `number` (from 1) of `steps`."""
+        return 1.0
+
+    def follow(self, momentum: float | Tensor) -> None:
+        """Take that an update was made; a scalar tensor where no value is read inside the step, 1 for no update."""
+
+    def followers(self) -> list[nn.Module]:
+        """Return the modules that the term's passes read beside the model."""
+        return []
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Return what resuming needs beside generators: tensors by name, by the file that keeps them."""
@@ -136,6 +151,8 @@ class Term:
         return weights
 
 
-def without_autocast(words: Tensor) -> torch.autocast:
-    """Return a context in which what would run in bf16 runs in fp32."""
-    return torch.autocast(words.device.type, enabled=False)
+@contextmanager
+def in_fp32(words: Tensor) -> Iterator[None]:
+    """Run in fp32 inside what would run in bf16 or tf32."""
+    with torch.autocast(words.device.type, enabled=False), exact_multiplies():
+        yield

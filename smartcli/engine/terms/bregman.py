@@ -43,9 +43,13 @@ class Teacher:
         torch._foreach_copy_(self._own, self._source)
 
     @torch.no_grad()
-    def follow(self, beta: float) -> None:
+    def follow(self, beta: float | Tensor) -> None:
         """Move the teacher towards the student once; β = 0 copies it exactly, β = 1 leaves the teacher."""
-        if beta == 0.0:
+        if isinstance(beta, Tensor):
+            # In this form both ends are exact, and β is not read.
+            torch._foreach_mul_(self._own, beta)
+            torch._foreach_add_(self._own, torch._foreach_mul(self._source, 1.0 - beta))
+        elif beta == 0.0:
             self.copy_source()
         elif beta < 1.0:
             get_ema_multi_avg_fn(beta)(self._own, self._source, 0)  # type: ignore[no-untyped-call]
@@ -91,8 +95,14 @@ class Bregman(Term):
             }
         )
 
-    def follow(self, number: int, steps: int) -> None:
-        self.teacher.follow(momentum(number, steps, self.beta))
+    def momentum(self, number: int, steps: int) -> float:
+        return momentum(number, steps, self.beta)
+
+    def follow(self, momentum: float | Tensor) -> None:
+        self.teacher.follow(momentum)
+
+    def followers(self) -> list[nn.Module]:
+        return [self.teacher.module]
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         return {self.file: self.teacher.tensors()}

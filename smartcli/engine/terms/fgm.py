@@ -66,6 +66,13 @@ class Fgm(Term):
     def _losses(self, clean: CleanPass, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
         labels, batch = clean.given.labels, clean.given.batch
         return {
-            task: task_loss(self.kind(task), logits[task], labels[task], batch.count(task), self.class_weights(task))
+            task: task_loss(
+                self.kind(task),
+                logits[task],
+                labels[task],
+                batch.count(task),
+                self.class_weights(task),
+                batch.present(task),
+            )
             for task in logits
         }

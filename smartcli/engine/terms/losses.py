@@ -22,18 +22,17 @@ def check_shapes(a: Tensor, b: Tensor) -> None:
         raise ValueError(f"outputs must have the same shape, found {tuple(a.shape)} and {tuple(b.shape)}")
 
 
-@lru_cache(maxsize=64)
-def _on(weights: tuple[float, ...], device: torch.device) -> Tensor:
-    """Return class weights (C) on a device; kept, since a step that is being captured may not copy from the host."""
-    return torch.tensor(weights, dtype=torch.float32, device=device)
-
-
 def task_loss(
-    kind: Kind, logits: Tensor, labels: Tensor, count: int | None = None, weights: Sequence[float] | None = None
+    kind: Kind,
+    logits: Tensor,
+    labels: Tensor,
+    count: int | Tensor | None = None,
+    weights: Sequence[float] | None = None,
+    present: Tensor | None = None,
 ) -> Tensor:
     """Return the mean loss, a scalar: cross entropy, binary cross entropy (multilabel: their sum), or squared error.
 
-    With `count` it is these examples' part in the mean over so many.
+    With `count` it is these examples' part in the mean over so many; `present` (n,) is 0 for rows that do not count.
 
     `labels` (n,) holds class numbers or scores as floats. A binary task with two logits (cosine mode)
     takes the two-class cross entropy. With class `weights` (C) each row's loss is multiplied by its class's; the mean
@@ -45,25 +44,31 @@ def task_loss(
         check_shapes(logits, labels)
         own = None if weights is None else _on(tuple(weights), logits.device).to(logits.dtype)
         each = F.binary_cross_entropy_with_logits(logits, labels, reduction="none", pos_weight=own)
-        return mean(each.sum(dim=-1), count)
-    if weights is not None:
-        own = _on(tuple(weights), labels.device)[labels.long()]
-        each = (
-            F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-            if logits.dim() == 1
-            else F.cross_entropy(logits, labels.long(), reduction="none")
-        )
-        return mean(each * own.to(each.dtype), count)
-    reduction = "mean" if count is None else "sum"
+        return mean(each.sum(dim=-1), count, present)
+    if weights is not None or present is not None:
+        each = _loss(kind, logits, labels, "none")
+        if weights is not None:
+            each = each * _on(tuple(weights), labels.device)[labels.long()].to(each.dtype)
+        return mean(each, count, present)
+    loss = _loss(kind, logits, labels, "mean" if count is None else "sum")
+    return loss if count is None else loss / count
+
+
+@lru_cache(maxsize=64)
+def _on(weights: tuple[float, ...], device: torch.device) -> Tensor:
+    # Kept, since a captured step must not copy from the CPU.
+    with torch.inference_mode(False):
+        return torch.tensor(weights, dtype=torch.float32, device=device)
+
+
+def _loss(kind: Kind, logits: Tensor, labels: Tensor, reduction: str) -> Tensor:
     if kind == "regression":
         check_shapes(logits, labels)
-        loss = F.mse_loss(logits, labels, reduction=reduction)
-    elif logits.dim() == 1:
+        return F.mse_loss(logits, labels, reduction=reduction)
+    if logits.dim() == 1:
         check_shapes(logits, labels)
-        loss = F.binary_cross_entropy_with_logits(logits, labels, reduction=reduction)
-    else:
-        loss = F.cross_entropy(logits, labels.long(), reduction=reduction)
-    return loss if count is None else loss / count
+        return F.binary_cross_entropy_with_logits(logits, labels, reduction=reduction)
+    return F.cross_entropy(logits, labels.long(), reduction=reduction)
 
 
 def symmetric_kl(a: Tensor, b: Tensor) -> Tensor:

@@ -64,15 +64,15 @@ def normalise(noise: Tensor, sentence: Tensor | None, sentences: int, norm: str)
 
 def find_perturbation(
     divergence_at: Callable[[Tensor], Tensor], start: Tensor, *, step_size: float, norm: str, steps: int
-) -> Tensor | None:
-    """Return δ (T, E) ← (δ + η·g)/(per-token norm + 1e-6), with the raw gradient and no projection.
+) -> tuple[Tensor, Tensor]:
+    """Return δ (T, E) ← (δ + η·g)/(per-token norm + 1e-6), by the raw gradient, not projected; and whether it holds.
 
-    None where a gradient is not finite: mt-dnn leaves the penalty out of such a step.
+    Where a gradient is not finite that is False, and δ is 0: mt-dnn leaves the penalty out of such a step.
     """
     delta = start.detach()
+    holds = torch.ones((), dtype=torch.bool, device=delta.device)
     for _ in range(steps):
         gradient = gradient_of(divergence_at, delta)
-        if not bool(torch.isfinite(gradient.norm())):
-            return None
+        holds = holds & torch.isfinite(gradient.norm())
         delta = normalise(delta + step_size * gradient, None, 0, norm)
-    return delta.detach()
+    return torch.where(holds, delta, torch.zeros_like(delta)).detach(), holds

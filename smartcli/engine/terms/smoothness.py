@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from smartcli.config import PerTask, Settings
 from smartcli.engine.model.distinct_rows import pick
-from smartcli.engine.model.dropout import Dropout, FreshDropout, ReplayDropout, no_dropout
+from smartcli.engine.model.dropout import Dropout, ReplayDropout, fresh_dropout, no_dropout
 from smartcli.engine.model.packing import PackedBatch
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms import ascent, ascent_by_derivatives, mtdnn
@@ -28,17 +28,21 @@ from smartcli.engine.terms.base import (
     Request,
     Term,
     TrainingBatch,
-    without_autocast,
+    in_fp32,
 )
 from smartcli.engine.terms.losses import divergence
 from smartcli.tasks import Kind
 
 
+class Found(NamedTuple):
+    """δ (T, E), and where an ascent may find none whether it did, a scalar; δ is 0 where not."""
+
+    delta: Tensor
+    holds: Tensor | None = None
+
+
 class Variant(Protocol):
     """What the paper and mt-dnn do differently: two divergences, and the ascent between them."""
-
-    may_fail: bool
-    """Whether the ascent may find no perturbation."""
 
     def inner(self, kind: Kind, perturbed: Tensor, target: Tensor) -> Tensor:
         """Return what the ascent climbs, summed over examples, a scalar."""
@@ -48,8 +52,8 @@ class Variant(Protocol):
         """Return what R_s is the mean of, for each example (n,)."""
         ...
 
-    def climb(self, divergence_at: Callable[[Tensor], Tensor], start: Tensor, batch: PackedBatch) -> Tensor | None:
-        """Return δ (T, E) from `start`, or None where there is none."""
+    def climb(self, divergence_at: Callable[[Tensor], Tensor], start: Tensor, batch: PackedBatch) -> Found:
+        """Return δ (T, E) from `start`."""
         ...
 
 
@@ -59,7 +63,6 @@ class Paper:
 
     ball: Ball
     steps: int
-    may_fail = False
 
     def inner(self, kind: Kind, perturbed: Tensor, target: Tensor) -> Tensor:
         return divergence(kind, perturbed, target).sum()
@@ -67,8 +70,8 @@ class Paper:
     def outer(self, kind: Kind, perturbed: Tensor, clean: Tensor) -> Tensor:
         return divergence(kind, perturbed, clean)
 
-    def climb(self, divergence_at: Callable[[Tensor], Tensor], start: Tensor, batch: PackedBatch) -> Tensor | None:
-        return self.climb_by(partial(ascent.gradient_of, divergence_at), start, batch)
+    def climb(self, divergence_at: Callable[[Tensor], Tensor], start: Tensor, batch: PackedBatch) -> Found:
+        return Found(self.climb_by(partial(ascent.gradient_of, divergence_at), start, batch))
 
     def climb_by(
         self,
@@ -90,7 +93,6 @@ class MtDnn:
     step_size: float
     norm: str
     steps: int
-    may_fail = True
 
     def inner(self, kind: Kind, perturbed: Tensor, target: Tensor) -> Tensor:
         return mtdnn.inner_divergence(kind, perturbed, target)
@@ -98,8 +100,11 @@ class MtDnn:
     def outer(self, kind: Kind, perturbed: Tensor, clean: Tensor) -> Tensor:
         return mtdnn.outer_divergence(kind, perturbed, clean)
 
-    def climb(self, divergence_at: Callable[[Tensor], Tensor], start: Tensor, batch: PackedBatch) -> Tensor | None:
-        return mtdnn.find_perturbation(divergence_at, start, step_size=self.step_size, norm=self.norm, steps=self.steps)
+    def climb(self, divergence_at: Callable[[Tensor], Tensor], start: Tensor, batch: PackedBatch) -> Found:
+        delta, holds = mtdnn.find_perturbation(
+            divergence_at, start, step_size=self.step_size, norm=self.norm, steps=self.steps
+        )
+        return Found(delta, holds)
 
 
 @dataclass(frozen=True)
@@ -117,14 +122,14 @@ class SmoothnessConfig:
     """Whether the clean pass may carry the ascent's first derivative along."""
 
     @classmethod
-    def of(cls, settings: Settings, *, bf16: bool) -> SmoothnessConfig:
+    def of(cls, settings: Settings, *, rounded: bool) -> SmoothnessConfig:
         steps = settings.ascent_steps
         variant: Variant = (
             MtDnn(settings.step_size, settings.norm, steps)
             if settings.smart_variant == "mtdnn"
             else Paper(Ball.of(settings), steps)
         )
-        linear = bf16 and ascent_by_derivatives.is_small(settings)
+        linear = rounded and ascent_by_derivatives.is_small(settings)
         # A compiled function takes no tangent: there the ascent makes a pass of its own for it.
         return cls(settings.lam, variant, settings.sigma, settings.smart_dropout, linear, not settings.compile)
 
@@ -137,8 +142,8 @@ class Smoothness(Term):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.config = SmoothnessConfig.of(context.settings, bf16=context.bf16)
-        self.bf16 = context.bf16
+        self.config = SmoothnessConfig.of(context.settings, rounded=context.rounded)
+        self.rounded = context.rounded
 
     @classmethod
     def active(cls, settings: Settings, tasks: Sequence[str]) -> tuple[str, ...]:
@@ -171,14 +176,20 @@ class Smoothness(Term):
         assert clean.dropout.masks is not None
         replay = ReplayDropout(clean.dropout.masks, part.rows if selected else None)
         out = Measured()
-        delta = self._ascend(out, clean, batch, words, replay, check=check)
-        if delta is None:
-            out.skipped = True
-            return out
+        delta, holds = self._ascend(out, clean, batch, words, replay, check=check)
+        if holds is not None and batch.may_read_values:
+            # A penalty that one process leaves out all leave out, since it is a mean over the whole.
+            if batch.any(not bool(holds)):
+                out.skipped = True
+                return out
+            holds = None
         perturbed = self.model(words + delta, batch, self._outer_dropout(replay, streams["smart dropout"], batch))
         for task in tasks:
             values = self.config.variant.outer(self.kind(task), perturbed[task], logits[task])
-            out.values[task] = batch.mean(values, task)
+            value = batch.mean(values, task)
+            out.values[task] = value if holds is None else value * holds
+        if holds is not None:
+            out.skipped = ~holds
         if probe:
             out.logged["r_s_zero"] = self._at_zero(clean, batch, words, replay, streams["probe"])
         return out
@@ -198,7 +209,7 @@ class Smoothness(Term):
 
     def _outer_dropout(self, replay: ReplayDropout, generator: torch.Generator, batch: PackedBatch) -> Dropout:
         if self.config.dropout == "on":
-            return FreshDropout(generator, part=batch.part)
+            return fresh_dropout(generator, batch)
         return replay if self.config.dropout == "same" else no_dropout
 
     def _ascend(
@@ -210,19 +221,15 @@ class Smoothness(Term):
         replay: ReplayDropout,
         *,
         check: bool,
-    ) -> Tensor | None:
-        """Return δ, or None where the step goes without the penalty."""
+    ) -> Found:
+        """Return δ, and whether there is one where that is open."""
         if self._goes_by_derivatives(clean.given, clean.words):
-            return self._ascend_by_derivatives(out, clean, batch, replay, check=check)
+            return Found(self._ascend_by_derivatives(out, clean, batch, replay, check=check))
         # The ascent needs like against like: the clean pass's masks, and fp32 on both sides, since bf16 rounds more
         # than δ moves.
-        with without_autocast(words):
+        with in_fp32(words):
             climbs = self._divergence(batch, words.detach(), clean.logits, replay)
-            found = self.config.variant.climb(climbs, clean.requests[self.name].direction, batch)
-        # A penalty that one process leaves out all leave out, since it is a mean over the whole.
-        if self.config.variant.may_fail and batch.any(found is None):
-            return None
-        return found
+            return self.config.variant.climb(climbs, clean.requests[self.name].direction, batch)
 
     def _ascend_by_derivatives(
         self, out: Measured, clean: CleanPass, batch: PackedBatch, replay: ReplayDropout, *, check: bool
@@ -233,11 +240,10 @@ class Smoothness(Term):
         change = clean.changes.get(self.name)
         first = gradient_at(start) if change is None else gradient_at.of(change)
         if check:
-            with without_autocast(words):
+            with in_fp32(words):
                 exact = ascent.gradient_of(self._divergence(batch, words.detach(), logits, replay), start)
-            whole = None if batch.part is None else batch.part.sizes["sentence"]
-            cosine = ascent_by_derivatives.direction_cosine(first, exact, batch.sentence, batch.sentences, whole)
-            out.scalars["ascent_cosine"] = cosine
+            cosines = ascent_by_derivatives.direction_cosine(first, exact, batch.sentence, batch.sentences)
+            out.scalars["ascent_cosine"] = batch.mean_of_sentences(cosines)
         assert isinstance(self.config.variant, Paper)
         return self.config.variant.climb_by(gradient_at, start, batch, first)
 
@@ -247,7 +253,7 @@ class Smoothness(Term):
         """Return the scalar of δ that the ascent climbs: f(x + δ) against f(x), both in fp32, with the same masks."""
         tasks = tuple(batch.outputs)
         target = {task: logits[task].detach() for task in tasks}
-        if self.bf16:
+        if self.rounded:
             # bf16 rounding is larger than the effect of δ, so the target must be in fp32 as well.
             with torch.no_grad():
                 target = self.model(words, batch, replay)
@@ -255,7 +261,8 @@ class Smoothness(Term):
         def divergence_at(delta: Tensor) -> Tensor:
             with without_parameter_gradients(self.model):
                 perturbed = self.model(words + delta, batch, replay)
-            first, *rest = (self.config.variant.inner(self.kind(t), perturbed[t], target[t]) for t in tasks)
+            there = {task: batch.only_present(perturbed[task], task, target[task]) for task in tasks}
+            first, *rest = (self.config.variant.inner(self.kind(t), there[t], target[t]) for t in tasks)
             return sum(rest, first)
 
         return divergence_at

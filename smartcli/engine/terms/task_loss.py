@@ -28,6 +28,7 @@ class TaskLoss(Term):
                 given.labels[task],
                 given.batch.count(task),
                 self.class_weights(task),
+                given.batch.present(task),
             )
             for task in given.batch.outputs
         }

@@ -17,6 +17,7 @@ from smartcli.config import Settings
 from smartcli.data.joining import Sequences, sequences_of, within
 from smartcli.data.ragged import Ragged
 from smartcli.engine.distributed import ALONE, Processes
+from smartcli.engine.model.fixed_shape import PassShape, lay_out, pass_shape
 from smartcli.engine.model.heads import joins_pairs
 from smartcli.engine.model.packing import PackedBatch, SubBatch, pack, select
 from smartcli.engine.terms.base import TrainingBatch
@@ -33,7 +34,7 @@ Ready = TypeVar("Ready")
 
 @dataclass(frozen=True)
 class Split:
-    """One task's rows of one split: token ids a side, labels (n,) as floats or None, and row ids."""
+    """One task's rows of one split: token ids a side, labels (n,) as floats, or (n, C), or None, and row ids."""
 
     sides: Sequence[Ragged]
     labels: NDArray[np.float64] | None
@@ -56,11 +57,15 @@ def take(split: Split, rows: NDArray[np.int64]) -> Split:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A step with its packed batches: one for all tasks, or with surgery one a task."""
+    """A step with its packed batches: one for all tasks, or with surgery one a task; laid out flat for fixed shapes."""
 
     step: Step
     batches: tuple[TrainingBatch, ...]
     truncated: int
+    passes: tuple[tuple[PassShape, Tensor], ...] = ()
+    """In place of `batches`: the bucket of each, and its numbers."""
+    whole_tokens: int = 0
+    """Their tokens, without padding."""
 
     @property
     def count(self) -> int:
@@ -70,12 +75,15 @@ class Prepared:
     @property
     def tokens(self) -> int:
         """Tokens in the step, those of other processes included."""
-        return sum(given.batch.whole_tokens for given in self.batches)
+        return self.whole_tokens + sum(given.batch.whole_tokens for given in self.batches)
 
 
 @dataclass(frozen=True)
 class Batcher:
-    """Builds the packed batches of a step from stored tokens; of several processes each its own part of them."""
+    """Builds the packed batches of a step from stored tokens; of several processes each its own part of them.
+
+    With `vocabulary`, the number of words in the encoder's table, they have fixed shapes.
+    """
 
     train: Mapping[str, Split]
     template: JoinTemplate
@@ -83,13 +91,14 @@ class Batcher:
     max_length: int
     device: torch.device
     processes: Processes = ALONE
+    vocabulary: int | None = None
 
     def __call__(self, step: Step) -> Prepared:
         """Return `step` packed; with surgery each task is a pass of its own."""
         apart = self.settings.surgery != "none" and len(step.rows) > 1
         groups = [(task,) for task in step.rows] if apart else [tuple(step.rows)]
-        truncated = 0
-        batches = []
+        truncated = tokens = 0
+        batches, passes = [], []
         for tasks in groups:
             parts = {}
             for task in tasks:
@@ -101,8 +110,30 @@ class Batcher:
                     max_length=self.max_length,
                 )
                 truncated += sum(part.truncated for part in parts[task])
-            batches.append(self._batch(tasks, step, parts))
-        return Prepared(step, tuple(batches), truncated)
+            if self.vocabulary is None:
+                batches.append(self._batch(tasks, step, parts))
+            else:
+                passes.append(self._flat(tasks, step, parts, self.vocabulary))
+                tokens += sum(int(side.lengths.sum()) for sides in parts.values() for side in sides)
+        return Prepared(step, tuple(batches), truncated, tuple(passes), tokens)
+
+    def _flat(
+        self, tasks: Sequence[str], step: Step, parts: Mapping[str, Sequence[Sequences]], vocabulary: int
+    ) -> tuple[PassShape, Tensor]:
+        """Return the bucket of a batch and its numbers, in memory that a GPU copies from without waiting."""
+        whole = pack(parts, most_groups=1)
+        active = active_tasks(self.settings, tasks)
+        chosen = {own: select(whole, own) for own in set(active.values()) if set(own) != set(tasks)}
+        labels = {}
+        for task in tasks:
+            stored = self.train[task].labels
+            assert stored is not None
+            labels[task] = stored[step.rows[task]]
+        most = {task: self.settings.batch_size[task] for task in tasks}
+        several = {task: own.shape[1] for task, own in labels.items() if own.ndim == 2}
+        shape = pass_shape(whole, chosen, active, most, several=several)
+        flat = torch.from_numpy(lay_out(whole, labels, chosen, shape, vocabulary))
+        return shape, flat.pin_memory() if self.device.type == "cuda" else flat
 
     def _batch(self, tasks: Sequence[str], step: Step, parts: Mapping[str, Sequence[Sequences]]) -> TrainingBatch:
         whole = pack(parts)

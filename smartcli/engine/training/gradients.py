@@ -29,17 +29,31 @@ def spread_rows(rows: Tensor, words: Tensor, vocabulary: Tensor) -> Tensor:
     return out.index_copy_(0, torch.searchsorted(vocabulary, words), rows)
 
 
+def clip_scale(norm: Tensor, clip_norm: float) -> Tensor:
+    """Return what gradients of this norm are multiplied by, so that it is at most `clip_norm`; a scalar."""
+    # 1e-6 as in torch's clip_grad_norm_, so that clipped steps have its bits.
+    return torch.clamp(clip_norm / (norm + 1e-6), max=1.0)
+
+
 class Gradients:
     """The `.grad` of a phase's parameters; the word table's is written by rows and cleared by rows."""
 
-    def __init__(self, parameters: Sequence[nn.Parameter], table: nn.Parameter) -> None:
+    def __init__(self, parameters: Sequence[nn.Parameter], table: nn.Parameter, *, spare_row: bool = False) -> None:
         self.table = table if table.requires_grad else None
         self.dense = [p for p in parameters if p is not table and p.requires_grad]
         # Made once and cleared by rows: AdamW reads a dense gradient, and filling it anew takes longer than a layer.
         if self.table is not None:
-            self.table.grad = torch.zeros_like(self.table)
+            # The spare row behind it takes what a batch of fixed shape has as padding of its word list.
+            self._buffer = self.table.new_zeros(len(self.table) + spare_row, self.table.shape[1])
+            self.table.grad = self._buffer[: len(self.table)]
         self._rows: Tensor | None = None
         self._written: Tensor | None = None
+
+    def release(self) -> None:
+        """Give up the table's buffer: something else holds its gradient from now on."""
+        if self.table is not None:
+            self.table.grad = None
+            self._buffer = self.table.new_zeros(0, self.table.shape[1])
 
     def collect(self, words: Tensor, batch: PackedBatch) -> None:
         """Take over the gradient that backward left at `words` (T, E)."""
@@ -83,18 +97,16 @@ class Gradients:
     def finish(self, norm: Tensor, clip_norm: float) -> None:
         """Scale all gradients so that their norm is at most `clip_norm` (0: no clipping); write the table's."""
         if clip_norm > 0:
-            # 1e-6 as in torch's clip_grad_norm_, so that clipped steps have its bits.
-            torch._foreach_mul_(self.parts(), torch.clamp(clip_norm / (norm + 1e-6), max=1.0))
+            torch._foreach_mul_(self.parts(), clip_scale(norm, clip_norm))
         if self._rows is not None and self.table is not None:
-            assert self.table.grad is not None
             assert self._written is not None
-            self.table.grad.index_copy_(0, self._written, self._rows.to(self.table.dtype))
+            self._buffer.index_copy_(0, self._written, self._rows.to(self.table.dtype))
 
     def clear(self) -> None:
         """Drop the step's gradients; the table's buffer is zero again."""
         # None and not zeros: the next backward then writes its gradients instead of adding them.
         for p in self.dense:
             p.grad = None
-        if self._written is not None and self.table is not None and self.table.grad is not None:
-            self.table.grad.index_fill_(0, self._written, 0.0)
+        if self._written is not None and self.table is not None:
+            self._buffer.index_fill_(0, self._written, 0.0)
         self._rows = self._written = None

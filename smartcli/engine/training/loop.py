@@ -6,8 +6,8 @@ It knows neither terminal nor registry: batches come in, records and snapshots g
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -22,11 +22,12 @@ from smartcli.engine.memory import is_out_of_memory, peak_memory, release_freed_
 from smartcli.engine.model.multitask import MultiTaskModel
 from smartcli.engine.training.batches import Batcher, Prepared, Split, ahead
 from smartcli.engine.training.dev_scores import DevScores, ScoreTask, score_dev
+from smartcli.engine.training.outcome import Outcome, Pending
 from smartcli.engine.training.phase_state import PhaseState, load_model
+from smartcli.engine.training.recorder import recorder_for
 from smartcli.engine.training.schedule import Phase, plan, steps
 from smartcli.engine.training.snapshot import Position, Snapshot
 from smartcli.engine.training.step_record import step_event
-from smartcli.engine.training.update import Outcome
 from smartcli.errors import SmartCliError
 from smartcli.log_events import DevEvent, Event, WarningEvent
 from smartcli.tasks import TaskTable
@@ -88,6 +89,17 @@ class Result:
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass
+class Waiting:
+    """An update that was asked for: its batch, what of it is measured, and where the generators stood before it."""
+
+    prepared: Prepared
+    logged: bool
+    check: bool
+    streams: dict[str, Tensor] = field(default_factory=dict)
+    pending: Pending = field(init=False)
+
+
 class Interrupted(Exception):
     """The loop was asked to stop, and its state was saved."""
 
@@ -104,9 +116,12 @@ class Trainer:
         self.job, self.callbacks, self.resume = job, callbacks, resume
         self.position = resume.position if resume is not None else Position()
         self.phases = job.phases()
+        self.recorder = recorder_for(job.settings, job.device, job.processes)
+        words = job.model.encoder.spec.vocab_size if self.recorder is not None else None
         self.batcher = Batcher(
-            job.train, job.reader.template, job.settings, job.reader.max_length, job.device, job.processes
+            job.train, job.reader.template, job.settings, job.reader.max_length, job.device, job.processes, words
         )
+        self.waiting: Waiting | None = None
         self.started = time.perf_counter() - self.position.seconds
         self.saved_at = time.perf_counter()
         self.kept: DevScores | None = None
@@ -141,7 +156,7 @@ class Trainer:
 
     def _run_phase(self, phase: Phase) -> None:
         job, at = self.job, self.position
-        state = PhaseState(job.model, phase, job.settings, job.device, job.bf16, job.processes)
+        state = PhaseState(job.model, phase, job.settings, job.device, job.bf16, job.processes, self.recorder)
         if self.resume is not None and at.step > 0:
             state.restore(self.resume.tensors)
         self.resume = None
@@ -155,35 +170,53 @@ class Trainer:
                 number = prepared.step.number
                 ends = prepared.step.ends_epoch or number == phase.steps
                 self.take_step(prepared, state, phase, logged=number == 1 or number % LOG_EVERY == 0 or ends)
+                if ends:
+                    self.finish_step(state, phase)
                 if ends or number % TRIM_EVERY == 0:
                     release_freed_memory()
                 if ends:
                     self._end_epoch(prepared.step.epoch, state, phase)
                 if number == phase.steps:
                     self._end_phase(state, phase)
-                self._save_if_due(state, ends, number)
+                self._save_if_due(state, phase, ends, number)
 
     def take_step(self, prepared: Prepared, state: PhaseState, phase: Phase, *, logged: bool) -> None:
-        """Update once and report it; SmartCliError where memory runs out or a number is not finite."""
-        at = self.position
-        before = state.streams.state()
+        """Ask for an update, and report the one before where that still ran, else this one.
+
+        SmartCliError where memory runs out or a number is not finite.
+        """
+        check = logged and prepared.step.number % CHECK_EVERY <= 1
+        before, self.waiting = self.waiting, self._ask(Waiting(prepared, logged, check), state)
+        if before is not None and not self._report(before, state, phase):
+            # Asked for behind a bad step, it drew numbers and changed nothing.
+            state.streams.restore(self.waiting.streams)
+            self.waiting = self._ask(self.waiting, state)
+        if not state.updater.runs_on:
+            self.finish_step(state, phase)
+
+    def finish_step(self, state: PhaseState, phase: Phase) -> None:
+        """Wait for the update that still runs, and report it."""
+        if self.waiting is not None:
+            waiting, self.waiting = self.waiting, None
+            self._report(waiting, state, phase)
+
+    def _ask(self, waiting: Waiting, state: PhaseState) -> Waiting:
+        waiting.streams = state.streams.state()
         if self.job.processes.several:
             state.updater.stop = self.callbacks.stop()
-        try:
-            outcome = state.updater.run(
-                prepared, probe=logged, check=logged and prepared.step.number % CHECK_EVERY <= 1
-            )
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            size = f"{counted(prepared.count, 'example')} and {counted(prepared.tokens, 'token')}"
-            raise SmartCliError(
-                f"out of memory in step {at.total + 1} with {size} ({str(error) or 'no reason'}); free memory and go "
-                "on from the last save with --resume, or start another run with a lower --batch-size or --max-length"
-            ) from error
+        with self._memory_explained(waiting.prepared):
+            waiting.pending = state.updater.launch(waiting.prepared, probe=waiting.logged, check=waiting.check)
         self.asked = state.updater.stop
+        return waiting
+
+    def _report(self, waiting: Waiting, state: PhaseState, phase: Phase) -> bool:
+        """Report an update; False where it was bad and is skipped, so that what was asked for behind it did nothing."""
+        at, prepared = self.position, waiting.prepared
+        with self._memory_explained(prepared):
+            outcome = waiting.pending.read()
+        assert outcome is not None, "an update behind a bad one was not asked for again"
         if outcome.bad is not None:
-            self._bad_step(prepared, outcome, state, before)
+            self._bad_step(prepared, outcome, state, waiting.streams)
         at.step += 1
         at.total += 1
         at.examples += prepared.count
@@ -192,11 +225,27 @@ class Trainer:
         at.skipped_penalties += outcome.skipped
         if outcome.bad is not None:
             outcome.cosines = {}
+            state.updater.go_on()
         for pair, cosine in outcome.cosines.items():
             entry = at.conflicts.setdefault(pair, [0, 0.0, 0])
             at.conflicts[pair] = [entry[0] + (cosine < 0), entry[1] + cosine, entry[2] + 1]
         event = step_event(prepared, outcome, phase.key if len(self.phases) > 1 else None, at, self._seconds())
-        (self.callbacks.record if logged else self.callbacks.tick)(event)
+        (self.callbacks.record if waiting.logged else self.callbacks.tick)(event)
+        return outcome.bad is None
+
+    @contextmanager
+    def _memory_explained(self, prepared: Prepared) -> Iterator[None]:
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            size = f"{counted(prepared.count, 'example')} and {counted(prepared.tokens, 'token')}"
+            raise SmartCliError(
+                f"out of memory in step {self.position.total + 1} with {size} ({str(error) or 'no reason'}); free "
+                "memory and go on from the last save with --resume, or start another run with a lower --batch-size "
+                "or --max-length"
+            ) from error
 
     def _bad_step(self, prepared: Prepared, outcome: Outcome, state: PhaseState, before: dict[str, Tensor]) -> None:
         at, ids = self.position, []
@@ -266,12 +315,15 @@ class Trainer:
         except FloatingPointError as error:
             raise SmartCliError(f"step {self.position.total}: {error}; lower --lr, or set --clip-norm 1") from error
 
-    def _save_if_due(self, state: PhaseState, ends_epoch: bool, number: int) -> None:
+    def _save_is_due(self, ends_epoch: bool, number: int) -> bool:
         every = self.job.settings.save_every
         due = ends_epoch or time.perf_counter() - self.saved_at >= SAVE_SECONDS
-        due = due or (every is not None and number % every == 0)
+        return due or (every is not None and number % every == 0)
+
+    def _save_if_due(self, state: PhaseState, phase: Phase, ends_epoch: bool, number: int) -> None:
         asked = self.asked if self.job.processes.several else self.callbacks.stop()
-        if due or asked:
+        if asked or self._save_is_due(ends_epoch, number):
+            self.finish_step(state, phase)
             self._save(state)
         if asked:
             raise Interrupted

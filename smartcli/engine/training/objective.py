@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from smartcli.engine.model.dropout import FreshDropout
+from smartcli.engine.model.dropout import fresh_dropout
 from smartcli.engine.model.multitask import MultiTaskModel
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms.ascent_by_derivatives import outputs_and_change
 from smartcli.engine.terms.base import CleanPass, Measured, Term, TrainingBatch
+from smartcli.engine.training.outcome import TOTAL, Key
 
 
 @dataclass
@@ -25,22 +26,31 @@ class StepLoss:
     total: Tensor
     found: dict[str, Measured]
 
-    def numbers(self) -> dict[str, Tensor]:
-        """Return every scalar under a name of its own, `total` first."""
-        return {"total": self.total, **{name: group[key] for name, group, key in self._places()}}
+    def numbers(self) -> dict[Key, Tensor]:
+        """Return every scalar under a name of its own, the total first, without graph."""
+        out = {TOTAL: self.total, **{name: group[name[2]] for name, group in self._places()}}
+        for term, measured in self.found.items():
+            if isinstance(measured.skipped, Tensor):
+                out[term, "skipped", ""] = measured.skipped
+        return {name: value.detach() for name, value in out.items()}
 
-    def replace(self, numbers: Mapping[str, Tensor]) -> None:
+    def floats(self) -> dict[Key, float]:
+        """Return the same as Python numbers."""
+        out = {name: float(value) for name, value in self.numbers().items()}
+        return out | {(term, "skipped", ""): 1.0 for term, found in self.found.items() if found.skipped is True}
+
+    def replace(self, numbers: Mapping[Key, Tensor]) -> None:
         """Set every scalar to that of its name, as when `numbers` of several processes were added."""
-        self.total = numbers["total"]
-        for name, group, key in self._places():
-            group[key] = numbers[name]
+        self.total = numbers[TOTAL]
+        for name, group in self._places():
+            group[name[2]] = numbers[name]
 
-    def _places(self) -> Iterator[tuple[str, dict[str, Tensor], str]]:
+    def _places(self) -> Iterator[tuple[Key, dict[str, Tensor]]]:
         for term, measured in self.found.items():
             groups = {"value": measured.values, "scalar": measured.scalars, **measured.logged}
             for kind, group in groups.items():
                 for key in group:
-                    yield f"{term} {kind} {key}", group, key
+                    yield (term, kind, key), group
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ class Objective:
         asked = {term.name: term.request(given, words, streams) for term in terms}
         requests = {name: request for name, request in asked.items() if request is not None}
         record = any(term.replays for term in terms)
-        dropout = FreshDropout(streams["dropout"], record=record, part=given.batch.part)
+        dropout = fresh_dropout(streams["dropout"], given.batch, record=record)
         along = [name for name, request in requests.items() if request.derivative]
         if not along:
             return CleanPass(given, words, self.model(words, given.batch, dropout), dropout, requests, {})

@@ -12,14 +12,26 @@ from smartcli.config import Settings
 BETAS, EPS = (0.9, 0.999), 1e-6
 
 
-def make_optimizer(parameters: Sequence[tuple[str, nn.Parameter]], settings: Settings) -> torch.optim.AdamW:
-    """Return a fused AdamW; parameters of one dimension (biases, LayerNorm) have no weight decay."""
+def make_optimizer(
+    parameters: Sequence[tuple[str, nn.Parameter]], settings: Settings, lr: Tensor | None = None
+) -> torch.optim.AdamW:
+    """Return a fused AdamW; parameters of one dimension (biases, LayerNorm) have no weight decay.
+
+    With the scalar `lr` it reads the learning rate from there, and can be captured on a GPU.
+    """
     trained = [p for _, p in parameters if p.requires_grad]
     groups = [
         {"params": [p for p in trained if p.dim() > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.lr, betas=BETAS, eps=EPS, fused=True)
+    return torch.optim.AdamW(
+        [g for g in groups if g["params"]],
+        lr=settings.lr if lr is None else lr,
+        betas=BETAS,
+        eps=EPS,
+        fused=True,
+        capturable=lr is not None and lr.is_cuda,
+    )
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

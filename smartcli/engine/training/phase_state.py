@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,9 +14,11 @@ from smartcli.engine.model.multitask import MultiTaskModel
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms.base import Context
 from smartcli.engine.terms.term_table import make_terms
+from smartcli.engine.training.fixed_step import FixedUpdater
 from smartcli.engine.training.gradients import Gradients
 from smartcli.engine.training.objective import Objective
 from smartcli.engine.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
+from smartcli.engine.training.recorder import MakeRecorder
 from smartcli.engine.training.schedule import Phase
 from smartcli.engine.training.update import Updater
 from smartcli.errors import UserError
@@ -45,7 +48,9 @@ class PhaseState:
         device: torch.device,
         bf16: bool,
         processes: Processes = ALONE,
+        recorder: MakeRecorder | None = None,
     ) -> None:
+        """Make a phase's state; with `recorder`, which makes one from the streams, for batches of fixed shape."""
         self.model = model
         encoder = list(model.encoder.named_parameters())
         for name, parameter in encoder:
@@ -56,19 +61,27 @@ class PhaseState:
         self.named += [(f"heads.{task}.{name}", p) for task, part in own.items() for name, p in part]
         table = dict(model.encoder.words.named_parameters())["weight"]
         self.streams = Streams(settings.seed, phase.key, device)
-        self.optimizer = make_optimizer(self.named, settings)
         self.terms = make_terms(Context(model, settings, phase.tasks, bf16))
         self.best: dict[str, Tensor] | None = None
-        self.updater = Updater(
-            objective=Objective(model, self.terms, bf16),
-            settings=settings,
-            gradients=Gradients([p for _, p in self.named], table),
-            optimizer=self.optimizer,
-            streams=self.streams,
-            shared=[p for _, p in encoder if p.requires_grad and p is not table],
-            own={task: [p for _, p in part] for task, part in own.items()},
-            steps=phase.steps,
-            processes=processes,
+        fixed = recorder is not None
+        # The learning rate, and how much of what each term follows stays.
+        rates = torch.zeros(1 + len(self.terms), device=device)
+        self.optimizer = make_optimizer(self.named, settings, rates[0] if fixed else None)
+        parts: dict[str, Any] = {
+            "objective": Objective(model, self.terms, bf16),
+            "settings": settings,
+            "gradients": Gradients([p for _, p in self.named], table, spare_row=fixed),
+            "optimizer": self.optimizer,
+            "streams": self.streams,
+            "shared": [p for _, p in encoder if p.requires_grad and p is not table],
+            "own": {task: [p for _, p in part] for task, part in own.items()},
+            "steps": phase.steps,
+            "processes": processes,
+        }
+        self.updater = (
+            Updater(**parts)
+            if recorder is None
+            else FixedUpdater(**parts, rates=rates, recorder=recorder(self.streams.on_device))
         )
 
     def keep_best(self) -> None:
@@ -79,6 +92,11 @@ class PhaseState:
         """Set the model to the best weights."""
         if self.best is not None:
             load_model(self.model, self.best)
+            self.weights_changed()
+
+    def weights_changed(self) -> None:
+        """Tell the updater that something else has written weights."""
+        self.updater.weights_changed()
 
     def model_tensors(self) -> dict[str, Tensor]:
         """Return the model's weights by parameter name."""
@@ -104,6 +122,7 @@ class PhaseState:
         self.streams.restore(dict(tensors["streams"]))
         for term in self.terms:
             term.restore(tensors)
+        self.weights_changed()
         if "best" in tensors:
             device = next(self.model.parameters()).device
             self.best = {name: tensor.to(device) for name, tensor in tensors["best"].items()}

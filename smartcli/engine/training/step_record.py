@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 
 from smartcli.engine.training.batches import Prepared
+from smartcli.engine.training.outcome import Outcome
 from smartcli.engine.training.snapshot import Position
-from smartcli.engine.training.update import Outcome
 from smartcli.log_events import StepEvent
 
 

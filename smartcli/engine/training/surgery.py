@@ -55,6 +55,21 @@ def pcgrad_coefficients(gram: Tensor, orders: Sequence[Sequence[int]]) -> Tensor
     return out
 
 
+def pcgrad_weights(gram: Tensor, orders: Tensor) -> Tensor:
+    """Return `pcgrad_coefficients(gram, orders).sum(0)`, (n,), from orders (n, n − 1), with no value read on the host.
+
+    What is left of each task's gradient is a row of its own, so that all tasks take their k-th projection at once.
+    """
+    out = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    for k in range(orders.shape[1]):
+        other = orders[:, k]
+        inner = (out * gram.index_select(0, other)).sum(dim=1)
+        size = gram.diagonal().index_select(0, other)
+        cut = torch.where((inner < 0) & (size > 0), inner / size, torch.zeros_like(inner))
+        out = out.scatter_add(1, other[:, None], -cut[:, None])
+    return out.sum(dim=0)
+
+
 def conflicts(gram: Tensor) -> dict[tuple[int, int], float]:
     """Return the cosine of each pair of task gradients; below 0 they conflict, 0 where one vanishes."""
     sizes = gram.diagonal().clamp_min(0).sqrt()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,57 +11,14 @@ from torch import Tensor, nn
 from smartcli.config import Settings
 from smartcli.engine.distributed import ALONE, Processes
 from smartcli.engine.streams import Streams
-from smartcli.engine.terms.base import Measured, TrainingBatch
+from smartcli.engine.terms.base import TrainingBatch
 from smartcli.engine.training import surgery
 from smartcli.engine.training.batches import Prepared
 from smartcli.engine.training.gradients import Gradients, spread_rows, table_rows
 from smartcli.engine.training.objective import Objective, StepLoss
 from smartcli.engine.training.optimizer import set_learning_rate
+from smartcli.engine.training.outcome import Outcome, Pending, outcome_of
 from smartcli.engine.training.schedule import learning_rate
-
-
-@dataclass
-class Numbers:
-    """A term's numbers of a step as Python floats: its values by task, and what the log shows beside them by name."""
-
-    values: dict[str, float] = field(default_factory=dict)
-    logged: dict[str, dict[str, float]] = field(default_factory=dict)
-    scalars: dict[str, float] = field(default_factory=dict)
-    """Of several tasks' passes the lowest."""
-    skipped: bool = False
-
-    def add(self, measured: Measured) -> None:
-        """Take what a pass over some of the tasks found."""
-        self.values |= _floats(measured.values)
-        for name, values in measured.logged.items():
-            self.logged[name] = self.logged.get(name, {}) | _floats(values)
-        for name, value in _floats(measured.scalars).items():
-            self.scalars[name] = min(value, self.scalars.get(name, value))
-        self.skipped |= measured.skipped
-
-
-@dataclass
-class Outcome:
-    """Numbers of one update as Python floats; `bad` names what was not finite, if anything."""
-
-    lr: float
-    found: dict[str, Numbers]
-    """By term, in the order of the sum."""
-    cosines: dict[str, float] = field(default_factory=dict)
-    """Cosine of each pair of task gradients, `a,b`, with surgery on."""
-    grad_norm: float = math.nan
-    bad: str | None = None
-    bad_tasks: tuple[str, ...] = ()
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """The step's tasks."""
-        return tuple(self.found["loss"].values)
-
-    @property
-    def skipped(self) -> bool:
-        """Whether a term had to be left out."""
-        return any(numbers.skipped for numbers in self.found.values())
 
 
 @dataclass
@@ -88,6 +44,20 @@ class Updater:
         surgery_name = self.settings.surgery
         self._weigh = None if surgery_name == "none" else surgery.weighting(surgery_name)
 
+    runs_on = False
+    """Whether an update still runs when `launch` returns."""
+
+    def launch(self, prepared: Prepared, *, probe: bool, check: bool = False) -> Pending:
+        """Ask for an update, which a loop need not wait for."""
+        outcome = self.run(prepared, probe=probe, check=check)
+        return Pending(lambda: outcome)
+
+    def weights_changed(self) -> None:
+        """Take that something else has written weights."""
+
+    def go_on(self) -> None:
+        """Take that a step that was not finite has been seen."""
+
     def run(self, prepared: Prepared, *, probe: bool, check: bool = False) -> Outcome:
         """Update once; where anything is not finite nothing is changed and `bad` says what.
 
@@ -99,29 +69,33 @@ class Updater:
             parts = [self.differentiate(prepared.batches[0], probe=probe, check=check)]
         else:
             parts, cosines = self.differentiate_apart(prepared.batches, probe=probe, check=check)
-        outcome = self._report(parts, prepared.step.number)
+        outcome = outcome_of([part.floats() for part in parts], self.learning_rate(prepared.step.number))
         outcome.cosines = cosines
         if outcome.bad is None:
             # Before anything is changed: a gradient that overflowed leaves weights and optimizer as they were.
             norm = self.gradients.norm()
-            outcome.grad_norm = float(norm)
-            if not math.isfinite(outcome.grad_norm):
-                outcome.bad, outcome.bad_tasks = "gradient", outcome.tasks
-            else:
+            outcome.take_norm(float(norm))
+            if outcome.bad is None:
                 self._apply(norm, outcome.lr, prepared.step.number)
         self.gradients.clear()
         return outcome
 
-    def _words(self, given: TrainingBatch) -> Tensor:
+    def learning_rate(self, number: int) -> float:
+        """Return the learning rate of update `number` (from 1)."""
+        chosen = self.settings
+        return learning_rate(number, self.steps, peak=chosen.lr, warmup=chosen.warmup, decay=chosen.lr_schedule)
+
+    def words(self, given: TrainingBatch) -> Tensor:
+        """Return the word vectors (T, E) of a batch, which get a gradient unless the table is frozen."""
         # A leaf of its own: the table's gradient is wanted by token, not as a dense matrix of the whole vocabulary.
         words = self.objective.model.encoder.look_up(given.batch).detach()
         return words.requires_grad_(self.gradients.table is not None)
 
     def differentiate(self, given: TrainingBatch, *, probe: bool = False, check: bool = False) -> StepLoss:
         """Leave the gradients of a step's loss in `gradients`, and return the loss."""
-        words = self._words(given)
+        words = self.words(given)
         loss = self.objective.loss(given, words, self.streams, probe=probe, check=check)
-        if loss.total.requires_grad and bool(torch.isfinite(loss.total)):
+        if loss.total.requires_grad:
             loss.total.backward()  # type: ignore[no-untyped-call]
             self.gradients.collect(words, given.batch)
         if self.processes.several:
@@ -132,7 +106,7 @@ class Updater:
     def _summed(self, loss: StepLoss, gradients: Sequence[Tensor]) -> list[Tensor]:
         """Sum gradients over the processes, and with them the numbers of `loss` and the wish to stop."""
         # One message a step: on a slow network each further one costs a round trip.
-        numbers = {name: value.detach().float() for name, value in loss.numbers().items()}
+        numbers = {name: value.float() for name, value in loss.numbers().items()}
         stop = torch.tensor([float(self.stop)], device=loss.total.device)
         found, *out = self.processes.sum([torch.cat([torch.stack(list(numbers.values())), stop]), *gradients])
         loss.replace(dict(zip(numbers, found[:-1], strict=True)))
@@ -152,7 +126,7 @@ class Updater:
         shared: list[list[Tensor]] = []
         tasks = [next(iter(given.batch.outputs)) for given in batches]
         for task, given in zip(tasks, batches, strict=True):
-            words = self._words(given)
+            words = self.words(given)
             loss = self.objective.loss(given, words, self.streams, probe=probe, check=check)
             parts.append(loss)
             finite = bool(torch.isfinite(loss.total))
@@ -194,23 +168,4 @@ class Updater:
         set_learning_rate(self.optimizer, lr)
         self.optimizer.step()
         for term in self.objective.terms:
-            term.follow(number, self.steps)
-
-    def _report(self, parts: Sequence[StepLoss], number: int) -> Outcome:
-        settings = self.settings
-        lr = learning_rate(number, self.steps, peak=settings.lr, warmup=settings.warmup, decay=settings.lr_schedule)
-        out = Outcome(lr, {})
-        for part in parts:
-            for name, measured in part.found.items():
-                out.found.setdefault(name, Numbers()).add(measured)
-        for name, numbers in out.found.items():
-            tasks = tuple(task for task, value in numbers.values.items() if not math.isfinite(value))
-            if tasks and out.bad is None:
-                out.bad, out.bad_tasks = name, tasks
-        if out.bad is None and not all(bool(torch.isfinite(part.total)) for part in parts):
-            out.bad, out.bad_tasks = "total loss", out.tasks
-        return out
-
-
-def _floats(values: Mapping[str, Tensor]) -> dict[str, float]:
-    return {task: float(value.detach()) for task, value in values.items()}
+            term.follow(term.momentum(number, self.steps))

@@ -8,10 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_model import CPU, _template, settings
 from training import Shop, assert_same_training
 
+from smartcli.config import PerTask
+from smartcli.data.ragged import Ragged
+from smartcli.engine.model.fixed_shape import read
 from smartcli.engine.terms import mtdnn
 from smartcli.engine.terms.losses import divergence, task_loss
+from smartcli.engine.training.batches import Batcher, Split
+from smartcli.engine.training.schedule import Step
 from smartcli.home import Home
 from smartcli.metrics import by_class
 from smartcli.tasks import Task, TaskTable
@@ -71,6 +77,29 @@ def test_parts_of_a_batch_add_up() -> None:
     z, y = logits(6), (logits(6, seed=4) > 0).double()
     parts = [task_loss("multilabel", z[s], y[s], 6, (1.0, 2.0, 4.0)) for s in (slice(2), slice(2, 6))]
     assert torch.allclose(sum(parts), task_loss("multilabel", z, y, weights=(1.0, 2.0, 4.0)))  # type: ignore[arg-type]
+
+
+def test_a_padded_batch_of_fixed_shape_has_the_same_labels_and_loss() -> None:
+    chosen = settings(batch_size=PerTask(6))
+    y = (logits(9, seed=5) > 0).numpy().astype(np.int8)
+    sides = [Ragged.of([np.arange(70, 75 + i, dtype=np.int32) for i in range(9)])]
+    train = {"topics": Split(sides, y, str)}  # type: ignore[arg-type]
+    step = Step(1, 1, {"topics": np.array([7, 2, 4], np.int64)}, False)
+    (plain,) = Batcher(train, _template("bert"), chosen, 64, CPU)(step).batches
+    ((shape, flat),) = Batcher(train, _template("bert"), chosen, 64, CPU, vocabulary=400)(step).passes
+    batch, labels, _ = read(flat, shape)
+    assert labels["topics"].tolist() == [*plain.labels["topics"].tolist(), *[[0.0] * 3] * 3]
+    assert batch.padding is not None
+    z = logits(6).float()
+    padded = task_loss(
+        "multilabel",
+        z,
+        labels["topics"],
+        batch.padding.counts["topics"],
+        (1.0, 2.0, 3.0),
+        batch.padding.present["topics"],
+    )
+    assert torch.allclose(padded, task_loss("multilabel", z[:3], plain.labels["topics"], weights=(1.0, 2.0, 3.0)))
 
 
 def test_labels_of_another_shape_are_refused() -> None:
