@@ -65,6 +65,14 @@ OPTIONS: tuple[Option, ...] = (
         _OPTIM,
         ("table", "balanced", "off"),
     ),
+    Option(
+        "sampling",
+        "str",
+        "Which rows a pass takes: each once, or of each class equally many (balanced), so rows of rare classes come "
+        "several times and some of frequent ones wait for another pass; tasks of scores: each once.",
+        _OPTIM,
+        ("once", "balanced"),
+    ),
     Option("surgery", "str", "Conflict projection: none, pcgrad, or torchjd:NAME (extra aggregators).", _OPTIM),
     Option("lambda", "task-float", "Weight of the smoothness penalty R_s; 0 is off. N, or task=N,…", _SMART, low=0),
     Option("mu", "task-float", "Weight of the Bregman penalty; 0 is off. N, or task=N,…", _SMART, low=0),
