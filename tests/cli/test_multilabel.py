@@ -93,6 +93,7 @@ def _report_and_export(smart: Smart, folder: Path) -> None:
     assert done.exit_code == 0, done.stderr
     page = (folder / "report" / "report.html").read_text(encoding="utf-8")
     assert "tags: worst errors" in page
+    assert "<h3>By class</h3>" in page
     assert (folder / "report" / "figures" / "m1-tags-reliability.png").is_file()
     assert smart("checkpoints", "export", "m1", "--format", "hf", "--output", folder / "hf").exit_code == 0
     config = json.loads((folder / "hf" / "tags" / "config.json").read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ from typing import Any
 
 from smartcli.counts import counted
 from smartcli.data.predictions import Predictions
+from smartcli.metrics import ClassScore
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.meta import CheckpointMeta
 from smartcli.report.explained import Explained
@@ -20,6 +21,7 @@ from smartcli.report.tables import ScoreTable
 from smartcli.report.worst_errors import Texts, worst_errors, wrong_rows
 from smartcli.tasks import Task
 from smartcli.workflows.reporting.report_figures import all_task_figures, calibration_of, run_figures
+from smartcli.workflows.scoring.evaluation import classes_of
 from smartcli.workflows.scoring.sources import Subject
 
 MOST_ERRORS = 200
@@ -66,6 +68,7 @@ def make_section(
         summary=f"{meta.kind}: {meta.method}; {checkpoint.size / 1e6:,.1f} MB; made {made}",
         figures=tuple(figures),
         calibration=_calibration_grid(tasks, predictions),
+        classes=class_grid(classes_of(tasks, predictions)),
         errors=tuple(
             replace(_error_table(task, predictions, texts), explained=explained.get(task.name, ()))
             for task in tasks
@@ -75,6 +78,17 @@ def make_section(
         lineage=tuple(_lineage(checkpoint)),
         settings=tuple(_settings(meta)),
     )
+
+
+def class_grid(found: Mapping[str, Sequence[ClassScore]]) -> Grid:
+    """Return precision, recall and F1 of each class, a row a class, tasks one after the other."""
+    columns = (Column("task"), Column("class"), *(Column(name, True) for name in ("precision", "recall", "F1", "rows")))
+    rows = []
+    for task, classes in found.items():
+        for one in classes:
+            shares = (number(one.precision), number(one.recall), number(one.f1))
+            rows.append((Cell(task), Cell(one.name), *shares, number(one.support, f"{one.support:,}")))
+    return Grid(columns, tuple(rows))
 
 
 def _calibration_grid(tasks: Sequence[Task], predictions: Predictions) -> Grid:
