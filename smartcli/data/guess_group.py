@@ -142,4 +142,10 @@ def _with_files(group: TaskFiles, guess: TaskGuess, declared: Mapping[str, str],
         values[key], reasons[key] = value, "what the file looks like"
     if sheet is not None:
         values["sheet"], reasons["sheet"] = sheet, "as you said"
-    return GuessedTask(values, reasons, tuple(guess.notes))
+    notes = list(guess.notes)
+    if group.called is not None:
+        notes.insert(
+            0,
+            f"{values['train']} is called {group.called}, but no train file stands beside it: all its rows are divided",
+        )
+    return GuessedTask(values, reasons, tuple(notes))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smartcli.counts import counted
+from smartcli.data.answers import is_named
 from smartcli.data.predictions import TaskPredictions
 from smartcli.explain.occlusion import occlude
 from smartcli.explain.swaps import Exchange
@@ -35,11 +36,13 @@ class Answer:
     probabilities: tuple[float, ...] | None
 
     def to_json(self, task: Task) -> dict[str, Any]:
+        """Return it as `smart predict` does: `prediction` by name where classes have names, `class` the number."""
         if self.probabilities is None:
             return {"prediction": self.prediction, "class": None, "probabilities": None}
         shares = dict(zip(task.labels, self.probabilities, strict=True))
         number = int(self.prediction)
-        return {"prediction": number, "class": task.labels[number], "probabilities": shares}
+        name = task.labels[number] if is_named(task) else number
+        return {"prediction": name, "class": number, "probabilities": shares}
 
 
 @dataclass(frozen=True)
