@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from smartcli.data.readers.columns import Form
-from smartcli.data.readers.lines import BLOCK, guess_encoding
+from smartcli.data.readers.lines import BLOCK, guess_encoding, unmarked_utf16
 from smartcli.data.readers.sheet import sheet_names
 from smartcli.data.readers.table import FORMATS
 from smartcli.errors import UserError
@@ -67,8 +67,12 @@ def sniff(path: Path) -> Sniffed:
 def _encoding(stream: BinaryIO) -> tuple[str | None, bool]:
     """Return what a whole file reads as (`guess_encoding`), and whether it is ASCII alone; by the block while UTF-8."""
     decoder, plain = codecs.getincrementaldecoder("utf-8")(), True
+    first = True
     try:
         while block := stream.read(BLOCK):
+            if first and (found := unmarked_utf16(block)) is not None:
+                return found, False
+            first = False
             plain = plain and block.isascii()
             decoder.decode(block)
         decoder.decode(b"", final=True)
