@@ -37,7 +37,8 @@ class SplitSource:
 
 def form_of(task: Task) -> Form:
     """Return how the files of a task are declared to be read."""
-    return Form((task.delimiter,) if task.delimiter else None, task.encoding, task.sheet)
+    lists = task.label if task.labels_separator else None
+    return Form((task.delimiter,) if task.delimiter else None, task.encoding, task.sheet, task.labels_separator, lists)
 
 
 def _as_text(cell: Cell) -> Cell:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 SEPARATORS = ("|", ";", ",", "/")
 RECUR = 0.6
 """Of the names in joined cells so many must stand in several different cells."""
+MOST = 300
+"""More different names are words of a text."""
 WORDS, LETTERS = 4, 40
 """The most that a label's name has; more is a sentence with commas."""
 DIGITS = frozenset("0123456789.-+ ")
@@ -44,7 +46,7 @@ def _by(separator: str, values: Collection[str]) -> Joined | None:
     recurring = sum(times[name] > 1 for name in names)
     short = all(len(name.split()) <= WORDS and len(name) <= LETTERS for name in names | alone)
     apart = all(len(parts) == len(set(parts)) for parts in several)
-    if not (short and apart) or recurring < RECUR * len(names):
+    if not (short and apart) or len(names | alone) > MOST or recurring < RECUR * len(names):
         return None
     return Joined(separator, tuple(sorted(names | alone, key=str.casefold)), bool(names & alone))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -136,23 +136,30 @@ def _all_at_once(path: Path, form: Form) -> list[tuple[str, list[Cell]]]:
 
 
 def _one_by_one(path: Path, form: Form) -> list[tuple[str, list[Cell]]]:
-    """Return the columns of plain cells: lists and objects may stand beside them, and are no rows at fault."""
-    first = Problems()
+    """Return the columns of plain cells, and those of lists of names; other lists and objects may stand beside them."""
+    first, plain = Problems(), replace(form, joiner=None)
     with open_table(path, (), problems=first, form=form) as table:
         header = table.header
-    found: list[tuple[str, list[Cell]]] = []
-    for name in header:
-        try:
-            with open_table(path, (name,), problems=first, form=form) as table:
-                found.append((name, [cells[0] for _, cells in islice(table.rows, ROWS)]))
-        except UserError:
-            # A parquet file says at once that a column holds neither text nor numbers.
-            if path.suffix.lower() != ".parquet":
-                raise
-    most = max((len(cells) for _, cells in found), default=0)
+    found = {name: _cells(path, plain, name, first) for name in header}
+    most = max(map(len, found.values()), default=0)
     if not most:
         first.raise_if_any()
-    return [(name, cells) for name, cells in found if len(cells) == most]
+    for name, cells in found.items():
+        if len(cells) < most:
+            lists = _cells(path, form, name, first)
+            found[name] = lists if column_of(name, lists).joined is not None else cells
+    return [(name, cells) for name, cells in found.items() if len(cells) == most]
+
+
+def _cells(path: Path, form: Form, name: str, problems: Problems) -> list[Cell]:
+    try:
+        with open_table(path, (name,), problems=problems, form=form) as table:
+            return [cells[0] for _, cells in islice(table.rows, ROWS)]
+    except UserError:
+        # A parquet file says at once that a column holds neither text nor numbers.
+        if path.suffix.lower() != ".parquet":
+            raise
+        return []
 
 
 def cells_of(path: Path, form: Form, name: str) -> list[Cell]:

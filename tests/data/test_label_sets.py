@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from smartcli.data.inspection import balance, find_conflicts
@@ -16,6 +19,7 @@ from smartcli.data.saving import RowSink
 from smartcli.errors import UserError
 from smartcli.task_keys import Shares
 from smartcli.tasks import Task, parse_task
+from smartcli.workflows.preparing.init_table import Given, guess_table
 
 NAMES = {"name": "topics", "kind": "multilabel", "text": "text", "label": "topics", "labels_separator": "|"}
 COLUMNS = {"name": "topics", "kind": "multilabel", "text": "text", "label": ["roads", "waste"]}
@@ -135,3 +139,42 @@ def test_balance_and_conflicts_count_labels_and_whole_sets(tmp_path: Path) -> No
     found = find_conflicts(reading.tasks.first, {"train": rows})
     assert (found.texts, found.rows) == (1, 2)
     assert found.examples == ("train 4 (labels waste) and train 3 (labels roads)",)
+
+
+LISTS = [["waste", "roads"], ["roads"], [], None, ["parks"]]
+
+
+def in_parquet(path: Path, labels: list[object]) -> None:
+    texts = [f"text {i}" for i in range(len(labels))]
+    pq.write_table(pa.table({"text": texts, "topics": labels}), path)
+
+
+def in_jsonl(path: Path, labels: list[object]) -> None:
+    lines = [json.dumps({"text": f"text {i}", "topics": own}) + "\n" for i, own in enumerate(labels)]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+@pytest.mark.parametrize(("suffix", "write"), [("jsonl", in_jsonl), ("parquet", in_parquet)])
+@pytest.mark.parametrize("numbers", [False, True])
+def test_a_cell_of_json_lines_or_parquet_may_be_a_list(tmp_path: Path, suffix: str, write: Any, numbers: bool) -> None:
+    names = {"parks": 7, "roads": 12, "waste": 30}
+    own = [[names[name] for name in cell] if cell and numbers else cell for cell in LISTS]
+    write(tmp_path / f"train.{suffix}", own)
+    write(tmp_path / f"dev.{suffix}", own[:1])
+    reading, sink = read(tmp_path, {}, {**NAMES, "train": f"train.{suffix}", "dev": f"dev.{suffix}"})
+    assert reading.tasks.first.labels == (("7", "12", "30") if numbers else ("parks", "roads", "waste"))
+    assert labels_of(sink, "train", 3) == [[0, 1, 1], [0, 1, 0], [0, 0, 0], [0, 0, 0], [1, 0, 0]]
+
+
+@pytest.mark.parametrize(("suffix", "write"), [("jsonl", in_jsonl), ("parquet", in_parquet)])
+def test_a_list_in_a_file_is_recognised_and_a_name_with_the_separator_refused(
+    tmp_path: Path, suffix: str, write: Any
+) -> None:
+    path = tmp_path / f"notes.{suffix}"
+    write(path, [["waste", "roads"], ["roads"], [], ["parks", "roads"], ["parks"]] * 6)
+    guessed = guess_table([path], Given(), None).tasks[0].values
+    assert (guessed["kind"], guessed["label"], guessed["labels_separator"]) == ("multilabel", "topics", "|")
+    write(path, [["waste|bins"], ["roads"]])
+    with pytest.raises(UserError) as caught:
+        read(tmp_path, {}, {**NAMES, "train": path.name})
+    assert "\"topics\" has the label 'waste|bins', which holds '|' itself; declare another" in str(caught.value)

@@ -20,6 +20,8 @@ SAMPLE = 1 << 18
 DELIMITERS = (",", "\t", ";", "|")
 USUAL = (",", "\t", None)
 LINES = 50
+JOINER = "|"
+"""Joins the names of cells that are lists, while it is looked what they are."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Sniffed:
     def form(self, sheet: str | None = None) -> Form:
         """Return how to read it, with `sheet` or its only one."""
         only = self.sheets[0] if len(self.sheets) == 1 else None
-        return Form((self.separator,) if self.separator else None, self.encoding, sheet or only)
+        return Form((self.separator,) if self.separator else None, self.encoding, sheet or only, JOINER)
 
 
 def sniff(path: Path) -> Sniffed:
