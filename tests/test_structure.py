@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1] / "smartcli"
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path.name not in ("__init__.py", "__main__.py"))
 FOLDERS = sorted({path.parent for path in MODULES if path.is_relative_to(ROOT / "engine")})
 LONGEST_MODULE, MEDIAN_MODULE, LONGEST_FUNCTION = 300, 130, 60
-WINGS = ("model", "terms", "inference", "export", "training")
+WINGS = ("kernels", "model", "terms", "inference", "export", "training")
 """Folders of the engine; each imports only itself and those before it, and export's neighbour inference."""
 
 

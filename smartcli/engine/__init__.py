@@ -4,6 +4,7 @@
 - distributed: several processes that train one model
 - memory: blocks that stay in the process, the peak so far, and which errors mean that it ran out
 - streams: named random generators, so that a draw added in one place changes no other
+- kernels/: Triton kernels for what a GPU would otherwise do in many small launches
 - model/: encoder and heads over packed batches
 - terms/: what a step's loss is a sum of
 - inference/: outputs of a trained model

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from smartcli.engine.kernels import usable
 from smartcli.engine.model.distinct_rows import spread
 from smartcli.engine.model.dropout import Dropout
 from smartcli.engine.model.packing import Group, PackedBatch
@@ -73,8 +74,63 @@ def attend(
         )
         for group in batch.groups
     )
+    if bias is None and len(batch.groups) == 1 and _in_tiles(packed, query, heads, batch.groups[0].width):
+        tiles = _Tiles(batch.starts, batch.lengths, heads, batch.groups[0].width)
+        return _TiledAttention.apply(packed, query, masks[0], tiles)  # type: ignore[no-untyped-call, no-any-return]
     out: Tensor = _Attention.apply(packed, query, bias, _Shape(batch, heads, query is not None), *masks)  # type: ignore[no-untyped-call]
     return out
+
+
+def _in_tiles(packed: Tensor, query: Tensor | None, heads: int, longest: int) -> bool:
+    # fp32 without tf32 would leave the tensor cores idle: there separate operations are faster.
+    if not usable(packed) or not (
+        packed.dtype == torch.bfloat16 or (packed.dtype == torch.float32 and torch.backends.cuda.matmul.allow_tf32)
+    ):
+        return False
+    from smartcli.engine.kernels import attention_tiles
+
+    return attention_tiles.fits(packed.shape[1] // (heads * (3 if query is None else 2)), longest)
+
+
+class _Tiles(NamedTuple):
+    """Where the sentences start (S,) and how long they are (S,), the heads, and the longest sentence."""
+
+    starts: Tensor
+    lengths: Tensor
+    heads: int
+    longest: int
+
+
+class _TiledAttention(torch.autograd.Function):
+    """`_Attention` of one group without a bias, in Triton (kernels/attention_tiles.py)."""
+
+    @staticmethod
+    def forward(ctx: Any, packed: Tensor, query: Tensor | None, mask: Tensor | None, tiles: _Tiles) -> Tensor:
+        from smartcli.engine.kernels import attention_tiles as kernel
+
+        packed, query = packed.contiguous(), None if query is None else query.contiguous()
+        ctx.mask, ctx.tiles = mask, tiles
+        ctx.save_for_backward(packed, query)
+        ctx.save_for_forward(packed, query)
+        return kernel.forward(packed, query, mask, *tiles)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+        from smartcli.engine.kernels import attention_tiles as kernel
+
+        packed, query = ctx.saved_tensors
+        by_packed, by_query = kernel.backward(grads[0].contiguous(), packed, query, ctx.mask, *ctx.tiles)
+        return by_packed, by_query, None, None
+
+    @staticmethod
+    @torch.no_grad()
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        from smartcli.engine.kernels import attention_tiles as kernel
+
+        packed, query = ctx.saved_tensors
+        moved, moved_query = tangents[0].contiguous(), None if query is None else tangents[1].contiguous()
+        return kernel.tangent(moved, moved_query, packed, query, ctx.mask, *ctx.tiles)
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,7 @@ class Layer(nn.Module):
     def forward(
         self,
         x: Tensor,
+        read: Tensor,
         batch: PackedBatch,
         *,
         bias: Tensor | None,
@@ -86,12 +87,15 @@ class Layer(nn.Module):
         attention_p: float,
         place: str,
         first_only: bool,
-    ) -> Tensor:
-        """Return (T, D), or with `first_only` the first token's row of each sentence, (S, D)."""
+    ) -> tuple[Tensor, Tensor]:
+        """Return (T, D), or with `first_only` the first token's row of each sentence, (S, D); each also as it is read.
+
+        `read` is `x` as linear layers read it (residual.py).
+        """
         # With `first_only` all that follows the keys and values is computed for one row a sentence.
         rows = pick(x, batch.starts) if first_only else x
         axis = "sentence" if first_only else "token"
-        packed, query = self.ask_first(x, rows) if first_only else (self.qkv(x), None)
+        packed, query = self.ask_first(read, rows) if first_only else (self.qkv(read), None)
         mixed = attend(
             packed,
             query,
@@ -104,12 +108,12 @@ class Layer(nn.Module):
         )
         mixed = self.attention_out(mixed)
         mask = dropout.mask(mixed.shape, mixed.device, p, axis, f"{place}.attention_out")
-        rows = add_and_norm(mixed, mask, rows, self.attention_norm)
+        rows, read = add_and_norm(mixed, mask, rows, self.attention_norm, read=True)
         # Scoring is never compiled: it would compile a second time, for less than that costs.
         feed = self.feed if torch.is_grad_enabled() else feed_forward
-        fed = feed(rows, *self.feed_weights(), self.act)
+        fed = feed(read, *self.feed_weights(), self.act)
         mask = dropout.mask(fed.shape, fed.device, p, axis, f"{place}.feed_out")
-        return add_and_norm(fed, mask, rows, self.feed_norm)
+        return add_and_norm(fed, mask, rows, self.feed_norm, read=not first_only)
 
 
 def _table(rows: int, width: int) -> nn.Embedding:
@@ -151,16 +155,17 @@ class Encoder(nn.Module):
         place: Tensor = self.positions(batch.positions + self.spec.position_offset)
         if self.types is not None:
             place = place + self.types(batch.types)
-        x = dropout(add_and_norm(words, None, place, self.norm), self.dropout, "token", "embeddings")
+        x = dropout(add_and_norm(words, None, place, self.norm)[0], self.dropout, "token", "embeddings")
         if self.project is not None:
             # The sums between layers stay as wide as the embeddings, as in encoders without a projection.
             x = self.project(x).to(x.dtype)
         # Once for all layers, as MPNet shares its table of distances.
         bias = self._bias(batch)
-        last = len(self.layers) - 1
+        last, read = len(self.layers) - 1, x
         for number, layer in enumerate(self.layers):
-            x = layer(
+            x, read = layer(
                 x,
+                read,
                 batch,
                 bias=bias,
                 dropout=dropout,

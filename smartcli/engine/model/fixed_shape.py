@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smartcli.engine.distributed import ALONE, Processes
-from smartcli.engine.model.packing import Group, PackedBatch, Padding, SubBatch
+from smartcli.engine.model.packing import Group, PackedBatch, Padding
 from smartcli.engine.model.part import Part
+from smartcli.engine.model.sub_batch import SubBatch
 
 Ints = NDArray[np.int64]
 LEAST_TOKENS, LEAST_STEP = 64, 32

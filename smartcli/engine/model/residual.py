@@ -11,11 +11,64 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from smartcli.engine.kernels import usable
 
-def add_and_norm(x: Tensor, mask: Tensor | None, rows: Tensor, norm: nn.LayerNorm) -> Tensor:
-    """Return LayerNorm(rows + x · mask), (R, D), of the type of `rows`; `mask` None is 1."""
+
+def add_and_norm(
+    x: Tensor, mask: Tensor | None, rows: Tensor, norm: nn.LayerNorm, *, read: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return LayerNorm(rows + x · mask), (R, D), of the type of `rows`, and as linear layers read it; `mask` None is 1.
+
+    The second is the first, or with `read` under autocast on a GPU the same in bf16, which then costs no cast.
+    """
+    if usable(rows) and rows.dtype == torch.float32:
+        half = read and torch.is_autocast_enabled(rows.device.type)
+        found, twin = _InOneKernel.apply(x, rows, norm.weight, norm.bias, mask, norm.eps, half)  # type: ignore[no-untyped-call]
+        return found, twin if half else found
     out: Tensor = _AddAndNorm.apply(x, rows, norm.weight, norm.bias, mask, norm.eps)  # type: ignore[no-untyped-call]
-    return out
+    return out, out
+
+
+class _InOneKernel(torch.autograd.Function):
+    """The same in Triton (kernels/norm_rows.py), with the result in bf16 as a second output where `half` says so."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, rows: Tensor, weight: Tensor, bias: Tensor, mask: Tensor | None, eps: float, half: bool
+    ) -> tuple[Tensor, Tensor]:
+        from smartcli.engine.kernels import norm_rows as kernel
+
+        ctx.twin = torch.bfloat16 if half else None
+        total, out, twin, mean, scale = kernel.forward(
+            x.contiguous(), mask, rows.contiguous(), weight, bias, eps, ctx.twin
+        )
+        ctx.mask, ctx.type = mask, x.dtype
+        ctx.save_for_backward(total, mean, scale, weight)
+        ctx.save_for_forward(total, mean, scale, weight)
+        return out, total[:0] if twin is None else twin
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        from smartcli.engine.kernels import norm_rows as kernel
+
+        total, mean, scale, weight = ctx.saved_tensors
+        twin = None if ctx.twin is None else grads[1].contiguous()
+        by_x, by_rows, by_weight, by_bias = kernel.backward(
+            grads[0].contiguous(), twin, total, mean, scale, weight, ctx.mask, ctx.type,
+            weights=ctx.needs_input_grad[2],
+        )  # fmt: skip
+        return by_x, by_rows, by_weight, by_bias, None, None, None
+
+    @staticmethod
+    @torch.no_grad()
+    def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, Tensor]:
+        from smartcli.engine.kernels import norm_rows as kernel
+
+        total, mean, scale, weight = ctx.saved_tensors
+        x, rows = tangents[:2]
+        out, twin = kernel.tangent(x.contiguous(), ctx.mask, rows.contiguous(), total, mean, scale, weight, ctx.twin)
+        return out, total[:0] if twin is None else twin
 
 
 class _AddAndNorm(torch.autograd.Function):

@@ -16,7 +16,8 @@ from smartcli.config import Settings
 from smartcli.engine.device import exact_multiplies, rounds_multiplies
 from smartcli.engine.model.dropout import FreshDropout
 from smartcli.engine.model.multitask import MultiTaskModel
-from smartcli.engine.model.packing import PackedBatch, SubBatch
+from smartcli.engine.model.packing import PackedBatch
+from smartcli.engine.model.sub_batch import SubBatch
 from smartcli.engine.streams import Streams
 from smartcli.tasks import Kind
 
@@ -123,11 +124,18 @@ class Term:
         raise NotImplementedError
 
     def momentum(self, number: int, steps: int) -> float:
-        """Return how much of what `follow` moves stays as it was, after update `number` (from 1) of `steps`."""
+        """Return how much of what `move` moves stays as it was, after update `number` (from 1) of `steps`."""
         return 1.0
 
-    def follow(self, momentum: float | Tensor) -> None:
-        """Take that an update was made; a scalar tensor where no value is read inside the step, 1 for no update."""
+    def move(self, momentum: float | Tensor) -> None:
+        """Move what follows the weights after an update; a scalar tensor where no value is read inside the step."""
+
+    def follow(self, number: int, steps: int) -> None:
+        """Take that update `number` (from 1) of `steps` was made.
+
+        A term that replaces this, and not `momentum` and `move`, keeps its steps from being recorded on a GPU.
+        """
+        self.move(self.momentum(number, steps))
 
     def followers(self) -> list[nn.Module]:
         """Return the modules that the term's passes read beside the model."""

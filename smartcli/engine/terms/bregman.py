@@ -98,7 +98,7 @@ class Bregman(Term):
     def momentum(self, number: int, steps: int) -> float:
         return momentum(number, steps, self.beta)
 
-    def follow(self, momentum: float | Tensor) -> None:
+    def move(self, momentum: float | Tensor) -> None:
         self.teacher.follow(momentum)
 
     def followers(self) -> list[nn.Module]:

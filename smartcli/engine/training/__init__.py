@@ -3,17 +3,24 @@
 - batches: from row numbers to packed batches on the device, on a thread of their own
 - dev_scores: dev scores of a model in training: every task with a head, and a fixed sample of training rows
 - division: A step divided among processes: which examples each takes, and the batch that they make
+- fixed_step: updates from batches of fixed shape: the whole step runs on the device, and no value is read inside it
 - forecast: what a training will take: its steps walked through by their lengths, and a few of them done for their
   time
 - gradients: gradients of one step: where they are kept, their norm, clipping, and the embedding table's few rows
+- job: what a training is given, where it reports, and what it ends with
 - loop: the training loop: phases of steps, dev scores after each epoch, saves, and a stop at any step
 - objective: the loss of one update: a clean pass over one packed batch, and a sum over terms
 - optimizer: AdamW over the parameters of a phase: biases and LayerNorm weights are not decayed
+- outcome: what one update found, as Python numbers, and what of it was not finite
 - phase_state: everything one phase of training holds beside the model: optimizer, gradients, streams, terms, best
   weights
+- recorder: whether a training's steps have fixed shapes and are recorded as CUDA graphs, and if not, why
+- replay: work that is done again and again on the same memory: each time anew, or on a GPU recorded and replayed
 - schedule: the phases of a run, and which rows each of their steps trains on
 - snapshot: what a run needs to go on: tensors by file, and its position as JSON values; no pickle anywhere
 - step_record: A step's line of the log
 - surgery: gradient surgery (PCGrad, Yu et al
+- task_gradients: the gradients of several tasks apart, each in a flat row, for surgery without host reads
 - update: one optimizer update: the loss, gradients (with surgery or without), checks, clipping, AdamW
+- waiting: a step that the loop has asked for and not yet heard of, and what is said where memory runs out in it
 """

@@ -19,7 +19,8 @@ from smartcli.data.ragged import Ragged
 from smartcli.engine.distributed import ALONE, Processes
 from smartcli.engine.model.fixed_shape import PassShape, lay_out, pass_shape
 from smartcli.engine.model.heads import joins_pairs
-from smartcli.engine.model.packing import PackedBatch, SubBatch, pack, select
+from smartcli.engine.model.packing import PackedBatch, pack
+from smartcli.engine.model.sub_batch import SubBatch, select
 from smartcli.engine.terms.base import TrainingBatch
 from smartcli.engine.terms.term_table import active_tasks
 from smartcli.engine.training.division import select_part, split_by_tokens, take_part
@@ -123,16 +124,25 @@ class Batcher:
         """Return the bucket of a batch and its numbers, in memory that a GPU copies from without waiting."""
         whole = pack(parts, most_groups=1)
         active = active_tasks(self.settings, tasks)
-        chosen = {own: select(whole, own) for own in set(active.values()) if set(own) != set(tasks)}
+        some = {own for own in active.values() if set(own) != set(tasks)}
+        most = {task: self.settings.batch_size[task] for task in tasks}
         labels = {}
         for task in tasks:
             stored = self.train[task].labels
             assert stored is not None
             labels[task] = stored[step.rows[task]]
-        most = {task: self.settings.batch_size[task] for task in tasks}
         several = {task: own.shape[1] for task, own in labels.items() if own.ndim == 2}
-        shape = pass_shape(whole, chosen, active, most, several=several)
-        flat = torch.from_numpy(lay_out(whole, labels, chosen, shape, vocabulary))
+        batch, wholes = whole, None
+        if self.processes.several:
+            mine = self._mine(parts)
+            batch = take_part(whole, mine, self.processes)
+            labels = {task: labels[task][rows] for task, rows in mine.items()}
+            chosen = {own: select_part(batch, whole, own, mine) for own in some}
+            wholes = {tuple(tasks): whole, **{own: select(whole, own).batch for own in some}}
+        else:
+            chosen = {own: select(whole, own) for own in some}
+        shape = pass_shape(batch, chosen, active, most, wholes, several)
+        flat = torch.from_numpy(lay_out(batch, labels, chosen, shape, vocabulary))
         return shape, flat.pin_memory() if self.device.type == "cuda" else flat
 
     def _batch(self, tasks: Sequence[str], step: Step, parts: Mapping[str, Sequence[Sequences]]) -> TrainingBatch:
@@ -145,12 +155,16 @@ class Batcher:
         active = active_tasks(self.settings, tasks)
         if not self.processes.several:
             return self._on_device(whole, labels, {own: select(whole, own) for own in set(active.values())}, active)
-        tokens = {task: np.sum([side.lengths for side in sides], axis=0) for task, sides in parts.items()}
-        mine = split_by_tokens(tokens, self.processes.size)[self.processes.rank]
+        mine = self._mine(parts)
         part = take_part(whole, mine, self.processes)
         own_labels = {task: labels[task][torch.from_numpy(rows).to(self.device)] for task, rows in mine.items()}
         chosen = {own: select_part(part, whole, own, mine) for own in set(active.values())}
         return self._on_device(part, own_labels, chosen, active)
+
+    def _mine(self, parts: Mapping[str, Sequence[Sequences]]) -> dict[str, NDArray[np.int64]]:
+        """Return this process's examples of each task."""
+        tokens = {task: np.sum([side.lengths for side in sides], axis=0) for task, sides in parts.items()}
+        return split_by_tokens(tokens, self.processes.size)[self.processes.rank]
 
     def _on_device(
         self,

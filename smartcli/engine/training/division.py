@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from smartcli.engine.distributed import ALONE, Processes
-from smartcli.engine.model.packing import PackedBatch, SubBatch, keep, select
+from smartcli.engine.model.packing import PackedBatch
 from smartcli.engine.model.part import Part
+from smartcli.engine.model.sub_batch import SubBatch, keep, select
 
 Ints = NDArray[np.int64]
 

@@ -22,7 +22,8 @@ from smartcli.engine.memory import peak_memory
 from smartcli.engine.model.heads import joins_pairs
 from smartcli.engine.training.batches import Split
 from smartcli.engine.training.dev_scores import train_sample
-from smartcli.engine.training.loop import LOG_EVERY, SAVE_SECONDS, TRIM_EVERY, Callbacks, Job, Trainer
+from smartcli.engine.training.job import Callbacks, Job
+from smartcli.engine.training.loop import LOG_EVERY, SAVE_SECONDS, TRIM_EVERY, Trainer
 from smartcli.engine.training.phase_state import PhaseState
 from smartcli.engine.training.sampling import groups_of
 from smartcli.engine.training.schedule import Phase, Step, batches_of, steps

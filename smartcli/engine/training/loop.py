@@ -6,32 +6,26 @@ It knows neither terminal nor registry: batches come in, records and snapshots g
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing
 from itertools import islice
 
-import torch
 from torch import Tensor
 
-from smartcli.config import Settings
 from smartcli.counts import counted
-from smartcli.engine.distributed import ALONE, Processes
-from smartcli.engine.inference.split_outputs import Outputs, Reader
 from smartcli.engine.memory import is_out_of_memory, peak_memory, release_freed_memory
-from smartcli.engine.model.multitask import MultiTaskModel
-from smartcli.engine.training.batches import Batcher, Prepared, Split, ahead
-from smartcli.engine.training.dev_scores import DevScores, ScoreTask, score_dev
-from smartcli.engine.training.outcome import Outcome, Pending
+from smartcli.engine.training.batches import Batcher, Prepared, ahead
+from smartcli.engine.training.dev_scores import DevScores, score_dev
+from smartcli.engine.training.job import Callbacks, Job, Result
+from smartcli.engine.training.outcome import Outcome
 from smartcli.engine.training.phase_state import PhaseState, load_model
 from smartcli.engine.training.recorder import recorder_for
 from smartcli.engine.training.sampling import groups_of
-from smartcli.engine.training.schedule import Phase, plan, steps
+from smartcli.engine.training.schedule import Phase, steps
 from smartcli.engine.training.snapshot import Position, Snapshot
 from smartcli.engine.training.step_record import step_event
+from smartcli.engine.training.waiting import Waiting, memory_explained
 from smartcli.errors import SmartCliError
-from smartcli.log_events import DevEvent, Event, WarningEvent
-from smartcli.tasks import TaskTable
+from smartcli.log_events import DevEvent, WarningEvent
 
 LOG_EVERY = 10
 TRIM_EVERY = 100
@@ -39,66 +33,6 @@ TRIM_EVERY = 100
 CHECK_EVERY = 100
 """Steps between two comparisons of an approximate ascent with the exact one, which costs three fp32 passes."""
 SAVE_SECONDS = 600.0
-
-
-@dataclass(frozen=True)
-class Callbacks:
-    """Where the loop reports: `record` a log line, `tick` progress that is not logged, `save` a snapshot.
-
-    `stop` is asked after each step and says whether to end now; of several processes before it, and one suffices.
-    """
-
-    record: Callable[[Event], None]
-    tick: Callable[[Event], None]
-    save: Callable[[Snapshot], None]
-    stop: Callable[[], bool]
-
-
-@dataclass(frozen=True)
-class Job:
-    """A training to do: the model, the tasks to train in it, their rows, and how dev is scored."""
-
-    model: MultiTaskModel
-    tasks: TaskTable
-    table: TaskTable
-    """All tasks of the data set: what `overall` counts."""
-    settings: Settings
-    train: Mapping[str, Split]
-    dev: Mapping[str, Split]
-    reader: Reader
-    bf16: bool
-    device: torch.device
-    score: ScoreTask
-    processes: Processes = ALONE
-
-    def phases(self) -> list[Phase]:
-        """Return the phases of the run."""
-        return plan(self.tasks, self.settings, {task.name: len(self.train[task.name]) for task in self.tasks})
-
-
-@dataclass
-class Result:
-    """A finished training; the model holds the weights to keep."""
-
-    best_epoch: int | None
-    """Epoch of the last phase whose weights were kept."""
-    outputs: dict[str, Outputs]
-    scores: DevScores
-    position: Position
-    peak_memory: int
-    """Bytes."""
-    warnings: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Waiting:
-    """An update that was asked for: its batch, what of it is measured, and where the generators stood before it."""
-
-    prepared: Prepared
-    logged: bool
-    check: bool
-    streams: dict[str, Tensor] = field(default_factory=dict)
-    pending: Pending = field(init=False)
 
 
 class Interrupted(Exception):
@@ -206,7 +140,7 @@ class Trainer:
         waiting.streams = state.streams.state()
         if self.job.processes.several:
             state.updater.stop = self.callbacks.stop()
-        with self._memory_explained(waiting.prepared):
+        with memory_explained(self.position.total + 1, waiting.prepared):
             waiting.pending = state.updater.launch(waiting.prepared, probe=waiting.logged, check=waiting.check)
         self.asked = state.updater.stop
         return waiting
@@ -214,7 +148,7 @@ class Trainer:
     def _report(self, waiting: Waiting, state: PhaseState, phase: Phase) -> bool:
         """Report an update; False where it was bad and is skipped, so that what was asked for behind it did nothing."""
         at, prepared = self.position, waiting.prepared
-        with self._memory_explained(prepared):
+        with memory_explained(at.total + 1, prepared):
             outcome = waiting.pending.read()
         assert outcome is not None, "an update behind a bad one was not asked for again"
         if outcome.bad is not None:
@@ -234,20 +168,6 @@ class Trainer:
         event = step_event(prepared, outcome, phase.key if len(self.phases) > 1 else None, at, self._seconds())
         (self.callbacks.record if waiting.logged else self.callbacks.tick)(event)
         return outcome.bad is None
-
-    @contextmanager
-    def _memory_explained(self, prepared: Prepared) -> Iterator[None]:
-        try:
-            yield
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            size = f"{counted(prepared.count, 'example')} and {counted(prepared.tokens, 'token')}"
-            raise SmartCliError(
-                f"out of memory in step {self.position.total + 1} with {size} ({str(error) or 'no reason'}); free "
-                "memory and go on from the last save with --resume, or start another run with a lower --batch-size "
-                "or --max-length"
-            ) from error
 
     def _bad_step(self, prepared: Prepared, outcome: Outcome, state: PhaseState, before: dict[str, Tensor]) -> None:
         at, ids = self.position, []

@@ -80,13 +80,9 @@ class TaskGradients:
             parameter.grad = part
         if self.table is not None:
             self.table.grad = self._tables[first][: len(self.table)]
-        self._merged = [self.rows[first], *(g for task in tasks for g in self._heads[task])]
+        merged = [self.rows[first], *(g for task in tasks for g in self._heads[task])]
         for task in tasks:
             for parameter, part in zip(self.own[task], self._heads[task], strict=True):
                 parameter.grad = part
-        norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(self._merged)))
+        norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(merged)))
         return norm
-
-    def scale(self, by: Tensor) -> None:
-        """Multiply the merged gradient by a scalar."""
-        torch._foreach_mul_(self._merged, by)

@@ -168,4 +168,4 @@ class Updater:
         set_learning_rate(self.optimizer, lr)
         self.optimizer.step()
         for term in self.objective.terms:
-            term.follow(term.momentum(number, self.steps))
+            term.follow(number, self.steps)

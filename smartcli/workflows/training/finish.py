@@ -23,7 +23,7 @@ from smartcli.workflows.training.training_inputs import TrainingInputs
 
 if TYPE_CHECKING:
     from smartcli.engine.inference.split_outputs import Outputs
-    from smartcli.engine.training.loop import Result
+    from smartcli.engine.training.job import Result
 
 
 def method_name(settings: Settings, tasks: tuple[str, ...]) -> str:

@@ -39,7 +39,7 @@ from smartcli.workflows.training.training_inputs import TrainingInputs, read_inp
 if TYPE_CHECKING:
     from smartcli.engine.device import Choice
     from smartcli.engine.distributed import Processes
-    from smartcli.engine.training.loop import Job, Result
+    from smartcli.engine.training.job import Job, Result
     from smartcli.engine.training.snapshot import Snapshot
 
 Listener = Callable[[Event], None]
@@ -90,7 +90,7 @@ class Training:
         """
         from smartcli.engine.device import choose, choose_device
         from smartcli.engine.distributed import ALONE
-        from smartcli.engine.training.loop import Job
+        from smartcli.engine.training.job import Job
         from smartcli.metrics import score
 
         settings = self.resolved.settings
@@ -170,7 +170,8 @@ class Training:
 
     def run(self, run: Run, registry: Registry) -> Checkpoint:
         """Train from the run's last save, or from the start, and register the result."""
-        from smartcli.engine.training.loop import Callbacks, train
+        from smartcli.engine.training.job import Callbacks
+        from smartcli.engine.training.loop import train
 
         snapshot = self.last_save(run)
         start = start_event(run.name, self.job, self.header())

@@ -29,7 +29,8 @@ def follow(home: Home, command: str, resolved: Resolved, argv: list[str], proces
         training.prepare(found)
         barrier(processes)
 
-        from smartcli.engine.training.loop import Callbacks, train
+        from smartcli.engine.training.job import Callbacks
+        from smartcli.engine.training.loop import train
 
         run = Run(home, processes.broadcast())
         snapshot = training.last_save(run) if found is not None else None

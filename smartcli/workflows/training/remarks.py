@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from smartcli.engine.training.loop import Job
+    from smartcli.engine.training.job import Job
 
 
 def remarks(job: Job) -> list[str]:

@@ -14,7 +14,7 @@ from smartcli.log_events import EndEvent, Event, StartEvent
 from smartcli.registry.run_folders import RunHeader
 
 if TYPE_CHECKING:
-    from smartcli.engine.training.loop import Job, Result
+    from smartcli.engine.training.job import Job, Result
 
 
 class RunLog:

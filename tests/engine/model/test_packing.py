@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smartcli.data.joining import Sequences
-from smartcli.engine.model.packing import PackedBatch, pack, select, split_groups
+from smartcli.engine.model.packing import PackedBatch, pack, split_groups
+from smartcli.engine.model.sub_batch import select
 
 
 def sequences(*rows: list[int], kind: int = 0) -> Sequences:

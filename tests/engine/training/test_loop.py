@@ -11,7 +11,8 @@ from small_model import CPU, TASKS, _template, settings, small_model, small_spli
 
 from smartcli.config import PerTask
 from smartcli.engine.inference.split_outputs import Reader
-from smartcli.engine.training.loop import Callbacks, Interrupted, Job, Result, train
+from smartcli.engine.training.job import Callbacks, Job, Result
+from smartcli.engine.training.loop import Interrupted, train
 from smartcli.engine.training.snapshot import Snapshot
 from smartcli.engine.training.update import Updater
 from smartcli.errors import SmartCliError
