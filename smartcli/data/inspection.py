@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from smartcli.counts import counted
 from smartcli.data.leaks import text_keys
 from smartcli.data.rows import SplitRows
 from smartcli.tasks import Task
@@ -15,8 +16,15 @@ from smartcli.tasks import Task
 MEASURED = 20_000
 """Rows of a split whose lengths are measured, evenly spread; more would say no more."""
 EXAMPLES = 5
-RARE = 0.02
+FEW = 0.02
+"""Below this share of a dev or test split a class's score rests on few rows."""
+TIMES = 4
+"""From so many rows of another class for each of its own on, a class is found clearly less often than an equal one.
+
+Measured by benchmarks/imbalance.py; docs/own-data.md has the table.
+"""
 ADVICE = 'class_weights = "balanced" and metric = "balanced_accuracy" or "f1" in tasks.toml suit such a task'
+ADVICE_ON_SETS = 'class_weights = "balanced" and metric = "macro_f1" in tasks.toml suit such a task'
 LOPSIDED = 0.9
 
 Measure = Callable[[Sequence[str]], list[int]]
@@ -125,11 +133,28 @@ def findings_on_balance(task: Task, split: str, found: dict[str, Any] | None, ro
             return [f"{where}: every score is {found['lowest']:g}, so a correlation is undefined"]
         return []
     out = [f'{where}: no row of class "{name}"' for name, count in found.items() if count == 0]
-    rare = [name for name, count in found.items() if 0 < count < RARE * rows]
-    out += [f'{where}: class "{name}" has {found[name]:,} of {rows:,} rows; {ADVICE}' for name in rare]
     name, most = max(found.items(), key=lambda item: item[1])
+    if split == "train" and task.class_weights is None:
+        out += _rare_classes(task, where, found, rows, (name, most))
+    elif split != "train":
+        few = [own for own, count in found.items() if 0 < count < FEW * rows]
+        out += [f'{where}: class "{own}" has {found[own]:,} of {rows:,} rows, so its score rests on few' for own in few]
     if most > LOPSIDED * rows and task.kind != "multilabel":
-        out.append(
-            f'{where}: {most / rows:.0%} of the rows are of class "{name}"; accuracy alone will say little; {ADVICE}'
-        )
+        out.append(f'{where}: {most / rows:.0%} of the rows are of class "{name}", so accuracy alone will say little')
     return out
+
+
+def _rare_classes(task: Task, where: str, found: dict[str, Any], rows: int, largest: tuple[str, int]) -> list[str]:
+    """Return a line where a class has few rows beside the largest one, or a label beside the rows without it."""
+    several = task.kind == "multilabel"
+    others = {name: rows - count if several else largest[1] for name, count in found.items()}
+    rare = sorted((name for name, count in found.items() if 0 < TIMES * count <= others[name]), key=found.__getitem__)
+    if not rare:
+        return []
+    rarest, more = rare[0], len(rare) - 1
+    beside = f"{others[rarest]:,} without it" if several else f'{others[rarest]:,} of "{largest[0]}"'
+    are = f" (and {counted(more, 'other class is', 'other classes are')} rare too)" if more else ""
+    return [
+        f'{where}: class "{rarest}" has {counted(found[rarest], "row")} beside {beside}{are}; from 1 : {TIMES} on a '
+        f"rare class is found less often; {ADVICE_ON_SETS if several else ADVICE}"
+    ]
