@@ -61,7 +61,7 @@ OPTIONS: tuple[Option, ...] = (
         "class_weights",
         "str",
         "What a row of each class counts in the loss: as tasks.toml says (table), balanced (rows / classes / rows of "
-        "the class, for every task of classes), or off.",
+        "the class, for every task of classes; of several labels rows without / rows with the label), or off.",
         _OPTIM,
         ("table", "balanced", "off"),
     ),

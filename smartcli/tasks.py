@@ -42,9 +42,9 @@ RESERVED_NAMES = frozenset(
 """Keys that stand beside task names in results, settings and the log."""
 
 
-FILE_KEYS = ("delimiter", "encoding", "sheet", "split")
+FILE_KEYS = ("delimiter", "encoding", "sheet", "split", "labels_separator")
 """Keys that say how a task's files are read; they are left out of JSON where they say nothing."""
-UNSAID = (*FILE_KEYS, "class_weights", "labels_separator")
+UNSAID = (*FILE_KEYS, "class_weights")
 """Keys that JSON lacks where they say nothing."""
 
 

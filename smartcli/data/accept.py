@@ -46,7 +46,7 @@ def _as_text(cell: Cell) -> Cell:
 
 
 def _is_empty(cell: Cell) -> bool:
-    return cell is None or (isinstance(cell, str) and not cell.strip())
+    return cell is None or (type(cell) is str and (not cell or cell.isspace()))
 
 
 @dataclass(frozen=True)

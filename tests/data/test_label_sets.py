@@ -17,9 +17,11 @@ from smartcli.data.own_split import assign, strata
 from smartcli.data.reading import Reading
 from smartcli.data.saving import RowSink
 from smartcli.errors import UserError
+from smartcli.home import Home
 from smartcli.task_keys import Shares
 from smartcli.tasks import Task, parse_task
 from smartcli.workflows.preparing.init_table import Given, guess_table
+from smartcli.workflows.preparing.preparation import prepare
 
 NAMES = {"name": "topics", "kind": "multilabel", "text": "text", "label": "topics", "labels_separator": "|"}
 COLUMNS = {"name": "topics", "kind": "multilabel", "text": "text", "label": ["roads", "waste"]}
@@ -178,3 +180,15 @@ def test_a_list_in_a_file_is_recognised_and_a_name_with_the_separator_refused(
     with pytest.raises(UserError) as caught:
         read(tmp_path, {}, {**NAMES, "train": path.name})
     assert "\"topics\" has the label 'waste|bins', which holds '|' itself; declare another" in str(caught.value)
+
+
+def test_how_labels_are_joined_in_the_file_does_not_count_in_the_fingerprint(tmp_path: Path, home: Home) -> None:
+    marks = []
+    for separator in ("|", ";"):
+        folder = tmp_path / f"by{len(marks)}"
+        folder.mkdir()
+        rows = f"text,topics\na,waste{separator}roads\nb,roads\n"
+        entry = {**NAMES, "labels_separator": separator}
+        read(folder, {"train.csv": rows, "dev.csv": rows}, entry)
+        marks.append(prepare(home, str(folder), name=folder.name, encoder="minilm").data_set.fingerprint)
+    assert marks[0] == marks[1]
