@@ -65,7 +65,7 @@ class Skipped:
 
 @dataclass
 class SplitReader:
-    """Reads one split; afterwards `skipped`, `lowest` and `highest` say what was met."""
+    """Reads one split; afterwards `skipped` and `highest` say what was met: the most labels of a row, of several."""
 
     source: SplitSource
     labels: LabelReader
@@ -156,7 +156,7 @@ class SplitReader:
                     "no label only where every row of the split has it"
                 )
             self._unlabelled = None
-        number = value if isinstance(value, float) else 0.0
+        number = float(len(value)) if isinstance(value, tuple) else value
         self.highest = number if self.highest is None else max(self.highest, number)
         return value
 

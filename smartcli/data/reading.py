@@ -85,8 +85,20 @@ def _read_one(
     labelled = first[2] is not None
     sink.write(task.name, split, chain([first], rows), len(task.text), labelled)
     reading.skipped += reader.skipped
+    if task.kind == "multilabel" and split != "train" and labelled and reader.highest == 0:
+        # A column that is there and empty: nobody has labelled these rows.
+        labelled = False
+        written = sink.take_back(task.name, split)
+        bare = ((name, texts, None) for name, texts, _ in written.all())
+        sink.write(task.name, split, bare, written.sides, labelled)
+        if split == "test":
+            reading.notes.append(
+                f'task "{task.name}": no row of the test split has a label, so it counts as unlabelled'
+            )
     if not labelled and split == "dev":
-        reading.warnings.append(f'task "{task.name}": the dev split has no labels (all are -1), so it cannot be scored')
+        reading.warnings.append(
+            f'task "{task.name}": the dev split has no labels (all are -1 or empty), so it cannot be scored'
+        )
     if split == "train" and task.range is not None and _counts_to_one(task.range[1], labels.scale, reader.highest):
         low, high = task.range
         reading.warnings.append(

@@ -83,9 +83,10 @@ def _predictions(smart: Smart, folder: Path) -> None:
             assert name == "both" or row["prediction"] == ";".join(has)
         all_of_them = list(csv.DictReader(io.StringIO(smart(*words, "--threshold", "0.0001").stdout)))
         assert {row["prediction"] for row in all_of_them} == {"bad;good;slow"}
-    refused = smart("explain", "m1", "--task", "tags", "--text", "the film")
-    assert refused.exit_code == 2
-    assert "a multilabel row has several labels" in refused.stderr
+    for words in (["--text", "the film"], ["--swap-file", "gender"]):
+        refused = smart("explain", "m1", "--task", "tags", *words)
+        assert refused.exit_code == 2
+        assert "a multilabel row has several labels" in refused.stderr
 
 
 def _report_and_export(smart: Smart, folder: Path) -> None:

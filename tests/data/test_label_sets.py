@@ -192,3 +192,11 @@ def test_how_labels_are_joined_in_the_file_does_not_count_in_the_fingerprint(tmp
         read(folder, {"train.csv": rows, "dev.csv": rows}, entry)
         marks.append(prepare(home, str(folder), name=folder.name, encoder="minilm").data_set.fingerprint)
     assert marks[0] == marks[1]
+
+
+def test_a_split_whose_label_cells_are_all_empty_is_unlabelled(tmp_path: Path) -> None:
+    train = "text,topics\na,waste|roads\nb,roads\n"
+    reading, sink = read(tmp_path, {"train.csv": train, "dev.csv": train, "test.csv": "text,topics\nc,\nd,\n"}, NAMES)
+    assert sink.open("topics", "test", 2).labels is None
+    assert not sink.splits["topics"]["test"].labelled
+    assert reading.notes == ['task "topics": no row of the test split has a label, so it counts as unlabelled']
