@@ -27,9 +27,23 @@ class Sequences:
     types: Ints
     lengths: Ints
     truncated: int
+    cut: NDArray[np.bool_] | None = None
+    """(S,) which were truncated, where that is known."""
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    def split(self, counts: Sequence[int]) -> list[Sequences]:
+        """Return the first `counts[0]` sequences, the next `counts[1]` and so on."""
+        assert self.cut is not None
+        ends = np.cumsum(counts)
+        edges = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths)])
+        out = []
+        for start, stop in zip(ends - counts, ends, strict=True):
+            tokens, cut = slice(edges[start], edges[stop]), self.cut[start:stop]
+            own = self.lengths[start:stop]
+            out.append(Sequences(self.ids[tokens], self.types[tokens], own, int(cut.sum()), cut))
+        return out
 
 
 def fit_pair(first: Ints, second: Ints, budget: int) -> tuple[Ints, Ints]:
@@ -54,7 +68,7 @@ def within(lengths: Ints) -> Ints:
     return np.arange(ends[-1] if len(ends) else 0, dtype=np.int64) - np.repeat(ends - lengths, lengths)
 
 
-def _lay(pieces: Sequence[tuple[Any, Ints, int]], truncated: int) -> Sequences:
+def _lay(pieces: Sequence[tuple[Any, Ints, int]], cut: NDArray[np.bool_]) -> Sequences:
     """Lay pieces side by side in each sequence; a piece is (token ids per row, length per row, type id)."""
     lengths = np.sum([piece_lengths for _, piece_lengths, _ in pieces], axis=0)
     starts = np.cumsum(lengths) - lengths
@@ -65,7 +79,7 @@ def _lay(pieces: Sequence[tuple[Any, Ints, int]], truncated: int) -> Sequences:
         ids[at] = values
         types[at] = type_id
         starts = starts + piece_lengths
-    return Sequences(ids, types, lengths, truncated)
+    return Sequences(ids, types, lengths, int(cut.sum()), cut)
 
 
 def _special(tokens: tuple[int, ...], n: int, type_id: int) -> tuple[Any, Ints, int]:
@@ -93,7 +107,7 @@ def join_single(template: JoinTemplate, side: Ragged, rows: Ints, max_length: in
         _words(side, rows, kept, first),
         _special(template.single_suffix, len(rows), last),
     ]
-    return _lay(pieces, int((kept < full).sum()))
+    return _lay(pieces, kept < full)
 
 
 def join_pair(template: JoinTemplate, sides: Sequence[Ragged], rows: Ints, max_length: int) -> Sequences:
@@ -110,7 +124,7 @@ def join_pair(template: JoinTemplate, sides: Sequence[Ragged], rows: Ints, max_l
         _words(sides[1], rows, kept_b, type_b),
         _special(template.pair_suffix, n, type_b),
     ]
-    return _lay(pieces, int(((kept_a < full_a) | (kept_b < full_b)).sum()))
+    return _lay(pieces, (kept_a < full_a) | (kept_b < full_b))
 
 
 def sequences_of(

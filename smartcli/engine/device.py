@@ -22,6 +22,8 @@ from smartcli.home import Home
 
 FASTER = 1.25
 """How much faster a bf16 matrix multiply must be before bf16 is chosen: casts and fp32 passes cost too."""
+FASTER_ON_GPU = 1.1
+"""The same for a whole step, which has the casts in it: below this fp32's digits are worth more."""
 PROBE_SHAPE = (768, 384, 1536)
 
 
@@ -39,6 +41,14 @@ class Choice:
     @property
     def precision(self) -> str:
         return "bf16" if self.bf16 else "tf32" if self.tf32 else "fp32"
+
+
+@dataclass(frozen=True)
+class TimedSteps:
+    """How to time a training's own steps in fp32 and bf16 on a GPU, and the `key` of what the times depend on."""
+
+    key: str
+    measure: Callable[[], dict[str, Any]]
 
 
 def cpu_name() -> str:
@@ -124,11 +134,16 @@ def measure_bf16(repeats: int = 25) -> dict[str, Any]:
 
 
 def probe(home: Home, *, again: bool = False) -> dict[str, Any]:
-    """Return the stored verdict for this CPU, torch build and thread count; measure and store it first if absent.
+    """Return the stored verdict for this CPU, torch build and thread count; measure and store it first if absent."""
+    key = f"{cpu_name()} | torch {torch.__version__} | {torch.get_num_threads()} threads"
+    return _verdict(home, key, measure_bf16, again=again)
+
+
+def _verdict(home: Home, key: str, measure: Callable[[], dict[str, Any]], *, again: bool = False) -> dict[str, Any]:
+    """Return what is stored under `key`; what `measure` finds, stored first, where nothing is.
 
     Stored, so that two runs on one machine never differ by a noisy probe.
     """
-    key = f"{cpu_name()} | torch {torch.__version__} | {torch.get_num_threads()} threads"
     path = home.root / "precision.json"
     stored: dict[str, Any] = {}
     try:
@@ -137,7 +152,7 @@ def probe(home: Home, *, again: bool = False) -> dict[str, Any]:
     except (OSError, ValueError):
         pass
     if again or not isinstance(stored.get(key), dict) or "ratio" not in stored[key]:
-        stored[key] = measure_bf16()
+        stored[key] = measure()
         write_file(path, json.dumps(stored, indent=2) + "\n")
     verdict: dict[str, Any] = stored[key]
     return verdict
@@ -150,8 +165,11 @@ def fine_penalty(settings: Settings) -> bool:
     return used and exact and settings.epsilon < 1e-2
 
 
-def choose(settings: Settings, home: Home) -> Choice:
-    """Return device, precision and threads for `settings`, with the reason in words; sets threads and malloc."""
+def choose(settings: Settings, home: Home, steps: TimedSteps | None = None) -> Choice:
+    """Return device, precision and threads for `settings`, with the reason in words; sets threads and malloc.
+
+    On a GPU `steps` times those of the training, where that is known.
+    """
     device = choose_device(settings.device)
     keep_freed_memory()
     threads = set_threads(ranks.threads() if settings.threads is None else settings.threads)
@@ -171,14 +189,24 @@ def choose(settings: Settings, home: Home) -> Choice:
         reason = f"--smart-dropout {settings.smart_dropout} with epsilon < 1e-2: R_s is below bf16's rounding"
         return Choice(device.type, False, reason, threads)
     if device.type == "cuda":
-        supported = torch.cuda.is_bf16_supported()
-        return Choice("cuda", supported, "the GPU has bf16" if supported else "the GPU has no bf16", threads)
+        return _choose_on_gpu(home, steps, threads)
     if not {"avx512_bf16", "amx_bf16"} & set(cpu_flags()):
         return Choice("cpu", False, "the CPU has no bf16 instructions (avx512_bf16 or amx)", threads)
     verdict = probe(home)
     fast = verdict["ratio"] >= FASTER
     reason = f"a bf16 matrix multiply is {verdict['ratio']:g} x as fast as fp32 here; {FASTER:g} x is needed"
     return Choice("cpu", fast, reason, threads)
+
+
+def _choose_on_gpu(home: Home, steps: TimedSteps | None, threads: int) -> Choice:
+    if not torch.cuda.is_bf16_supported():
+        return Choice("cuda", False, "the GPU has no bf16", threads)
+    if steps is None:
+        return Choice("cuda", True, "the GPU has bf16; a training times its own steps in both formats", threads)
+    key = f"{torch.cuda.get_device_name()} | torch {torch.__version__} | {steps.key}"
+    verdict = _verdict(home, key, steps.measure)
+    reason = f"a step takes {verdict['bf16_ms']:g} ms in bf16 and {verdict['fp32_ms']:g} ms in fp32 here"
+    return Choice("cuda", verdict["ratio"] >= FASTER_ON_GPU, reason, threads)
 
 
 def describe(home: Home) -> dict[str, Any]:

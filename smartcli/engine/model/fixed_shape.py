@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ class Shape:
     def of(cls, batch: PackedBatch, most: Mapping[str, int], width: int | None = None) -> Shape:
         """Return the bucket of a batch whose tasks have at most `most` examples; `width` is L where that is given."""
         tasks = tuple((task, len(sides), most[task]) for task, sides in batch.outputs.items())
-        longest = int(batch.lengths.max()) if batch.sentences else 1
+        longest = int(batch.lengths.numpy().max()) if batch.sentences else 1
         # One sentence more, which the padding tokens and absent examples belong to.
         sentences = sum(sides * n for _, sides, n in tasks) + 1
         return cls(padded_tokens(batch.tokens), sentences, width or padded_width(longest), tasks)
@@ -117,7 +118,7 @@ class PassShape:
     @property
     def size(self) -> int:
         """Numbers of 8 bytes in all."""
-        return sum(length for _, length in self.fields())
+        return int(max(place.stop for place in _places(self).values()))
 
 
 def pass_shape(
@@ -143,14 +144,20 @@ def pass_shape(
     return PassShape(shape, whole, tuple(parts), tuple(terms.items()), tuple((several or {}).items()))
 
 
+@lru_cache(maxsize=1024)
+def _places(shape: PassShape) -> dict[str, slice]:
+    out, start = {}, 0
+    for name, length in shape.fields():
+        out[name] = slice(start, start + length)
+        start += length
+    return out
+
+
 class _Arrays:
     """The named arrays of a flat one, of NumPy or torch."""
 
     def __init__(self, flat: Ints | Tensor, shape: PassShape) -> None:
-        self.flat, self.at, start = flat, {}, 0
-        for name, length in shape.fields():
-            self.at[name] = slice(start, start + length)
-            start += length
+        self.flat, self.at = flat, _places(shape)
 
     def __getitem__(self, name: str) -> Ints | Tensor:
         return self.flat[self.at[name]]

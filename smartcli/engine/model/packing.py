@@ -217,7 +217,10 @@ def make_group(start: int, stop: int, lengths: Ints, width: int, key: int, row: 
 
 
 def pack(sequences: Mapping[str, Sequence[Sequences]], *, most_groups: int = MAX_GROUPS) -> PackedBatch:
-    """Return one packed batch of every task's sequences (one `Sequences` a side)."""
+    """Return one packed batch of every task's sequences (one `Sequences` a side).
+
+    With `most_groups` 0 it has no groups, and no `slots`: those of a fixed shape are laid out later.
+    """
     parts = [side for sides in sequences.values() for side in sides]
     ids, types = np.concatenate([p.ids for p in parts]), np.concatenate([p.types for p in parts])
     lengths = np.concatenate([p.lengths for p in parts])
@@ -238,7 +241,7 @@ def pack(sequences: Mapping[str, Sequence[Sequences]], *, most_groups: int = MAX
             at += len(side)
         outputs[task] = tuple(indices)
     groups, row = [], 0
-    for key, (start, stop) in enumerate(split_groups(lengths, most_groups)):
+    for key, (start, stop) in enumerate(split_groups(lengths, most_groups) if most_groups else ()):
         width = int(lengths[stop - 1])
         groups.append(make_group(start, stop, lengths, width, key, row))
         row += (stop - start) * width
@@ -266,5 +269,9 @@ def make_batch(
         outputs=outputs,
         vocabulary=torch.from_numpy(vocabulary),
         word=torch.from_numpy(word.reshape(-1)),
-        slots=torch.from_numpy(np.repeat(np.concatenate([np.zeros(0, np.int64), *first_rows]), lengths) + positions),
+        slots=torch.from_numpy(
+            np.repeat(np.concatenate([np.zeros(0, np.int64), *first_rows]), lengths) + positions
+            if groups or not len(lengths)
+            else positions[:0]
+        ),
     )

@@ -18,6 +18,7 @@
 - replay: work that is done again and again on the same memory: each time anew, or on a GPU recorded and replayed
 - schedule: the phases of a run, and which rows each of their steps trains on
 - snapshot: what a run needs to go on: tensors by file, and its position as JSON values; no pickle anywhere
+- step_probe: which number format is faster on this GPU for this encoder: a training's own steps, timed in each
 - step_record: A step's line of the log
 - surgery: gradient surgery (PCGrad, Yu et al
 - task_gradients: the gradients of several tasks apart, each in a flat row, for surgery without host reads

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -29,6 +30,8 @@ from smartcli.engine.training.schedule import Step
 if TYPE_CHECKING:
     from smartcli.families.template import JoinTemplate
 
+JOINED_AT_ONCE = 16
+"""Steps."""
 Item = TypeVar("Item")
 Ready = TypeVar("Ready")
 
@@ -96,21 +99,39 @@ class Batcher:
 
     def __call__(self, step: Step) -> Prepared:
         """Return `step` packed; with surgery each task is a pass of its own."""
+        return next(self.over([step]))
+
+    def over(self, steps: Iterable[Step]) -> Iterator[Prepared]:
+        """Yield each of `steps` packed; the sequences of several are joined at once, which costs as much as of one."""
+        for chunk in _chunks(steps):
+            for step, sequences in zip(chunk, self._join(chunk), strict=True):
+                yield self._pack(step, sequences)
+
+    def _join(self, steps: Sequence[Step]) -> list[dict[str, list[Sequences]]]:
+        """Return the sequences of each step by task, a side each."""
+        out: list[dict[str, list[Sequences]]] = [{} for _ in steps]
+        for task in dict.fromkeys(task for step in steps for task in step.rows):
+            own = [number for number, step in enumerate(steps) if task in step.rows]
+            sides = sequences_of(
+                self.template,
+                self.train[task].sides,
+                np.concatenate([steps[number].rows[task] for number in own]),
+                join=joins_pairs(self.settings.pair_mode),
+                max_length=self.max_length,
+            )
+            counts = [len(steps[number].rows[task]) for number in own]
+            for number, found in zip(own, zip(*(side.split(counts) for side in sides), strict=True), strict=True):
+                out[number][task] = list(found)
+        return out
+
+    def _pack(self, step: Step, sequences: Mapping[str, list[Sequences]]) -> Prepared:
         apart = self.settings.surgery != "none" and len(step.rows) > 1
         groups = [(task,) for task in step.rows] if apart else [tuple(step.rows)]
         truncated = tokens = 0
         batches, passes = [], []
         for tasks in groups:
-            parts = {}
-            for task in tasks:
-                parts[task] = sequences_of(
-                    self.template,
-                    self.train[task].sides,
-                    step.rows[task],
-                    join=joins_pairs(self.settings.pair_mode),
-                    max_length=self.max_length,
-                )
-                truncated += sum(part.truncated for part in parts[task])
+            parts = {task: sequences[task] for task in tasks}
+            truncated += sum(part.truncated for sides in parts.values() for part in sides)
             if self.vocabulary is None:
                 batches.append(self._batch(tasks, step, parts))
             else:
@@ -122,7 +143,7 @@ class Batcher:
         self, tasks: Sequence[str], step: Step, parts: Mapping[str, Sequence[Sequences]], vocabulary: int
     ) -> tuple[PassShape, Tensor]:
         """Return the bucket of a batch and its numbers, in memory that a GPU copies from without waiting."""
-        whole = pack(parts, most_groups=1)
+        whole = pack(parts, most_groups=0)
         active = active_tasks(self.settings, tasks)
         some = {own for own in active.values() if set(own) != set(tasks)}
         most = {task: self.settings.batch_size[task] for task in tasks}
@@ -179,6 +200,15 @@ class Batcher:
             tasks: sub.to(self.device, batch=moved if sub.batch is batch else None) for tasks, sub in chosen.items()
         }
         return TrainingBatch(moved, labels, {name: there[tasks] for name, tasks in active.items()})
+
+
+def _chunks(steps: Iterable[Step]) -> Iterator[list[Step]]:
+    """Yield steps in lists of `JOINED_AT_ONCE`, the first alone: nobody waits longer for it than needs be."""
+    left = iter(steps)
+    size = 1
+    while chunk := list(islice(left, size)):
+        yield chunk
+        size = JOINED_AT_ONCE
 
 
 class _End:

@@ -68,6 +68,10 @@ class FixedUpdater(Updater):
         # Each term has a value and perhaps two further numbers a task, and a few of its own.
         return max(16 + terms * (4 * len(self.own) + 8), 2 + len(self.own) ** 2)
 
+    @property
+    def problem(self) -> str | None:
+        return self.recorder.problem
+
     def weights_changed(self) -> None:
         """Take that something else has written weights."""
         for halves in self.halves:

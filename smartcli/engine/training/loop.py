@@ -18,14 +18,14 @@ from smartcli.engine.training.dev_scores import DevScores, score_dev
 from smartcli.engine.training.job import Callbacks, Job, Result
 from smartcli.engine.training.outcome import Outcome
 from smartcli.engine.training.phase_state import PhaseState, load_model
-from smartcli.engine.training.recorder import recorder_for
+from smartcli.engine.training.recorder import not_recorded, recorder_for
 from smartcli.engine.training.sampling import groups_of
 from smartcli.engine.training.schedule import Phase, steps
 from smartcli.engine.training.snapshot import Position, Snapshot
 from smartcli.engine.training.step_record import step_event
 from smartcli.engine.training.waiting import Waiting, memory_explained
 from smartcli.errors import SmartCliError
-from smartcli.log_events import DevEvent, WarningEvent
+from smartcli.log_events import DevEvent, NoteEvent, WarningEvent
 
 LOG_EVERY = 10
 TRIM_EVERY = 100
@@ -66,6 +66,9 @@ class Trainer:
 
     def run(self) -> Result:
         """Train every phase that is not done yet."""
+        if self.job.device.type == "cuda" and self.recorder is None:
+            reason = not_recorded(self.job.settings, self.job.device, self.job.processes)
+            self.callbacks.tick(NoteEvent(f"without CUDA graphs: {reason}"))
         if self.resume is not None:
             load_model(self.job.model, self.resume.tensors["model"])
         try:
@@ -101,7 +104,7 @@ class Trainer:
         all_steps = steps(job.settings.seed, sizes, batch_sizes, phase.tasks, phase.epochs, groups)
         self.last_epoch = None
         # A stop leaves this loop by an exception, which would keep the thread alive as long as its traceback.
-        with closing(ahead(islice(all_steps, at.step, phase.steps), self.batcher)) as batches:
+        with closing(ahead(self.batcher.over(islice(all_steps, at.step, phase.steps)), lambda made: made)) as batches:
             for prepared in batches:
                 number = prepared.step.number
                 ends = prepared.step.ends_epoch or number == phase.steps
@@ -222,6 +225,8 @@ class Trainer:
 
     def _end_phase(self, state: PhaseState, phase: Phase) -> None:
         at = self.position
+        if state.updater.problem is not None and self.job.settings.cuda_graphs != "off":
+            self.warnings.append(f"without CUDA graphs: {state.updater.problem}; the steps took longer")
         if at.best_value is None:
             self.warnings.append(f"no dev score to choose an epoch by ({phase.key}); the last one is kept")
         state.restore_best()

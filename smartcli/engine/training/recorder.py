@@ -8,6 +8,8 @@ import torch
 
 from smartcli.config import Settings
 from smartcli.engine.distributed import Processes
+from smartcli.engine.terms.base import Term
+from smartcli.engine.terms.term_table import TERMS
 from smartcli.engine.training.replay import CudaGraphs, EachTime, Recorder
 
 MakeRecorder = Callable[[Callable[[], list[torch.Generator]]], Recorder]
@@ -24,6 +26,9 @@ def not_recorded(settings: Settings, device: torch.device, processes: Processes)
         return f"--surgery {settings.surgery} solves for its weights on the CPU"
     if settings.compile:
         return "--compile makes kernels of its own"
+    hosts = [term.name for term in TERMS if term.follow is not Term.follow]
+    if hosts:
+        return f"the term {hosts[0]} follows the weights on the CPU"
     return None
 
 

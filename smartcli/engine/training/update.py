@@ -47,6 +47,11 @@ class Updater:
     runs_on = False
     """Whether an update still runs when `launch` returns."""
 
+    @property
+    def problem(self) -> str | None:
+        """Why steps that could be recorded are not."""
+        return None
+
     def launch(self, prepared: Prepared, *, probe: bool, check: bool = False) -> Pending:
         """Ask for an update, which a loop need not wait for."""
         outcome = self.run(prepared, probe=probe, check=check)

@@ -37,7 +37,7 @@ from smartcli.workflows.training.signals import StopFlag
 from smartcli.workflows.training.training_inputs import TrainingInputs, read_inputs
 
 if TYPE_CHECKING:
-    from smartcli.engine.device import Choice
+    from smartcli.engine.device import Choice, TimedSteps
     from smartcli.engine.distributed import Processes
     from smartcli.engine.training.job import Job, Result
     from smartcli.engine.training.snapshot import Snapshot
@@ -106,7 +106,7 @@ class Training:
             if first_ones is None
             else with_first_ones_choices(settings, first_ones)
         )
-        self.choice = choose(asked, self.home)
+        self.choice = choose(asked, self.home, self._timed_steps(asked))
         if self.choice.precision == started.get("precision"):
             self.choice = replace(self.choice, reason=started.get("precision_reason", self.choice.reason))
         saved = {"last save": 0 if run is None else self._step_of(run)}
@@ -137,6 +137,20 @@ class Training:
         )
         for remark in remarks(self.job) if run is None else ():
             self.warn(remark)
+
+    def _timed_steps(self, settings: Settings) -> TimedSteps:
+        """Return how this training's steps are timed on a GPU, where --precision auto asks for it."""
+        from smartcli.engine.device import TimedSteps, choose_device
+        from smartcli.engine.training.step_probe import step_key, time_formats
+
+        inputs = self.inputs
+
+        def measure() -> dict[str, Any]:
+            self.listener(NoteEvent("timing a few steps in fp32 and in bf16 (once on this machine)"))
+            device = choose_device(settings.device)
+            return time_formats(inputs.model, inputs.trained, inputs.train, inputs.reader, settings, device)
+
+        return TimedSteps(step_key(inputs.model, settings), measure)
 
     def machine(self) -> dict[str, Any]:
         """Return what the run ran on."""
