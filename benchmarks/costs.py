@@ -35,7 +35,10 @@ def measure(
     times: dict[str, list[float]] = {name: [] for name in METHODS}
     for step in runners["plain"].steps(count):
         for name, runner in runners.items():
-            times[name].append(runner.seconds(step))
+            prepared = runner.batcher(step)
+            if device.type == "cuda":
+                runner.warm(prepared)
+            times[name].append(runner.seconds(prepared))
     plain = times["plain"][WARM:]
     return [
         {

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import statistics
 import time
+from dataclasses import replace
 
 import torch
 
 from smartcli.engine.model.packing import PackedBatch
+from smartcli.engine.training.batches import Batcher
+from smartcli.engine.training.schedule import Step
 from smartcli.families.spec import EncoderSpec
 
 
@@ -25,6 +28,14 @@ def step_flops(batch: PackedBatch, spec: EncoderSpec, *, smart: bool, ascent_ste
     """Return the flops of a step: forward and twice that backward; with SMART an ascent and a second such pass."""
     passes = 3.0 + (3.0 + 2.0 * ascent_steps if smart else 0.0)
     return passes * forward_flops(batch, spec)
+
+
+def cpu_batch(batcher: Batcher, step: Step) -> PackedBatch:
+    """Return the step's whole batch unpadded on the CPU, whose multiplies are counted."""
+    plain = replace(
+        batcher, device=torch.device("cpu"), vocabulary=None, settings=replace(batcher.settings, surgery="none")
+    )
+    return plain(step).batches[0].batch
 
 
 def gemm_peak(dtype: torch.dtype, tokens: int, spec: EncoderSpec, device: torch.device, repeats: int = 40) -> float:
