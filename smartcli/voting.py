@@ -21,7 +21,8 @@ def combine(tasks: Iterable[Task], members: Sequence[Predictions], names: Sequen
     """Return the ensemble's predictions for every task, in order.
 
     Classes: the mode of the members' predictions; a tie goes to the class with the highest mean probability
-    among the tied, then to the lowest class. Scores: the median. Probabilities: the members' mean. A
+    among the tied, then to the lowest class. Multilabel: each label by the members' majority, a tie by whether its
+    mean probability is at least one half. Scores: the median. Probabilities: the members' mean. A
     UserError names a member (by `names`, else by number) that lacks a task; rows that differ between members
     are a SmartCliError.
     """
@@ -65,6 +66,8 @@ def _combine_task(task: Task, rows: Sequence[TaskPredictions]) -> TaskPrediction
     if task.kind == "regression":
         return replace(rows[0], predictions=np.median(votes, axis=0), probabilities=None)
     shares = mean_probabilities(task, rows)
+    if task.kind == "multilabel":
+        return replace(rows[0], predictions=majority(votes, shares), probabilities=shares)
     return replace(rows[0], predictions=mode(votes, shares), probabilities=shares)
 
 
@@ -83,6 +86,14 @@ def mean_probabilities(task: Task, rows: Sequence[TaskPredictions]) -> np.ndarra
         raise SmartCliError(f"{task.name}: members have {sorted(widths)} classes; expected the same in all")
     # Sorted before summing: floating-point sums depend on the order of the terms.
     return np.asarray(np.sort(np.stack(each), axis=0).mean(axis=0))
+
+
+def majority(votes: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Return the (n, C) labels that most of (members, n, C) votes have; mean probabilities (n, C) break ties."""
+    if votes.shape[1:] != shares.shape or not np.isin(votes, (0, 1)).all():
+        raise SmartCliError("a member predicts something other than 0 or 1 for each label; verify the members")
+    ahead = 2 * votes.sum(axis=0) - len(votes)
+    return np.where(ahead == 0, np.round(shares, SAME) >= 0.5, ahead > 0).astype(np.float64)
 
 
 def mode(votes: np.ndarray, shares: np.ndarray) -> np.ndarray:
