@@ -84,8 +84,7 @@ def compare(
         labels = {n: torch.from_numpy(rows[n].labels[step.rows[n]]).float() for n in rows}
         batches, prepared = usual.tokenise(texts), runner.batcher(step)
         kept.append(prepared)
-        if device.type == "cuda":
-            runner.warm(prepared)
+        runner.warm(prepared)
         usual_times.append(timed(lambda batches=batches, labels=labels: usual.step(batches, labels)))
         ours_times.append(runner.seconds(prepared))
         if strong is not None:

@@ -36,8 +36,7 @@ def measure(
     for step in runners["plain"].steps(count):
         for name, runner in runners.items():
             prepared = runner.batcher(step)
-            if device.type == "cuda":
-                runner.warm(prepared)
+            runner.warm(prepared)
             times[name].append(runner.seconds(prepared))
     plain = times["plain"][WARM:]
     return [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
+from itertools import cycle, islice
 
 import torch
 
@@ -22,6 +22,8 @@ from smartcli.workflows.training.training_inputs import TrainingInputs, read_inp
 CPU = torch.device("cpu")
 WARM = 3
 """Steps before the ones that count."""
+ON_GPU = 6
+"""Different batches on a GPU."""
 BATCH = 8
 """Examples of a task in a step."""
 
@@ -33,20 +35,27 @@ class Runner:
     inputs: TrainingInputs
     state: PhaseState
     batcher: Batcher
+    warmed: set[int] = field(default_factory=set)
 
     def steps(self, count: int) -> Iterator[Step]:
-        """Yield the first `count` steps and `WARM` before them."""
+        """Yield the first `count` steps and `WARM` before them; on a GPU the first `ON_GPU` of them again and again."""
         sizes = {task: len(self.inputs.train[task]) for task in self.inputs.trained.names}
-        return islice(steps(0, sizes, dict.fromkeys(sizes, BATCH), self.inputs.trained.names, 1), count + WARM)
+        first = steps(0, sizes, dict.fromkeys(sizes, BATCH), self.inputs.trained.names, 1)
+        # Each new shape is done anew and recorded before it is replayed, which takes as long as a hundred replays.
+        repeated = cycle(list(islice(first, ON_GPU))) if self.batcher.device.type == "cuda" else first
+        return islice(repeated, count + WARM)
 
     def seconds(self, prepared: Prepared) -> float:
         """Return the seconds of one packed step; training packs on a thread of its own."""
         return timed(lambda: self.state.updater.run(prepared, probe=False))
 
     def warm(self, prepared: Prepared) -> None:
-        """Do a step twice: on a GPU the first use of a shape is done anew, and the second recorded."""
-        for _ in range(2):
-            self.seconds(prepared)
+        """On a GPU do a step that is new twice: the first use of a shape is done anew, and the second recorded."""
+        number = prepared.step.number
+        if self.batcher.device.type == "cuda" and number not in self.warmed:
+            self.warmed.add(number)
+            for _ in range(2):
+                self.seconds(prepared)
 
 
 def make_runner(
