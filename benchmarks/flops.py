@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import statistics
 import time
+from dataclasses import replace
 
 import torch
 
 from smartcli.engine.model.packing import PackedBatch
+from smartcli.engine.training.batches import Batcher
+from smartcli.engine.training.schedule import Step
 from smartcli.families.spec import EncoderSpec
 
 
@@ -27,16 +30,27 @@ def step_flops(batch: PackedBatch, spec: EncoderSpec, *, smart: bool, ascent_ste
     return passes * forward_flops(batch, spec)
 
 
+def cpu_batch(batcher: Batcher, step: Step) -> PackedBatch:
+    """Return the step's whole batch unpadded on the CPU, whose multiplies are counted."""
+    plain = replace(
+        batcher, device=torch.device("cpu"), vocabulary=None, settings=replace(batcher.settings, surgery="none")
+    )
+    return plain(step).batches[0].batch
+
+
 def gemm_peak(dtype: torch.dtype, tokens: int, spec: EncoderSpec, device: torch.device, repeats: int = 40) -> float:
     """Return the best flops/s of the feed-forward's two matrix multiplies at this batch's size."""
     a = torch.randn(tokens, spec.hidden_size, device=device).to(dtype)
     b = torch.randn(spec.ffn_size, spec.hidden_size, device=device).to(dtype)
     work = 2.0 * tokens * spec.hidden_size * spec.ffn_size
     times = []
+    # On a GPU many behind one another: one alone takes as long to ask for as to do.
+    several = 50 if device.type == "cuda" else 1
     for _ in range(repeats):
         start = time.perf_counter()
-        torch.nn.functional.linear(a, b)
+        for _ in range(several):
+            torch.nn.functional.linear(a, b)
         if device.type == "cuda":
             torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
+        times.append((time.perf_counter() - start) / several)
     return work / statistics.quantiles(times[5:], n=10)[0]

@@ -70,6 +70,7 @@ class Settings:
     lr_schedule: Literal["constant", "linear"] = "constant"
     clip_norm: float = 0.0
     class_weights: Literal["table", "balanced", "off"] = "table"
+    sampling: Literal["once", "balanced"] = "once"
     surgery: str = "none"
     lam: PerTask[float] = PerTask(1.0)
     mu: PerTask[float] = PerTask(0.0)

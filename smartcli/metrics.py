@@ -37,7 +37,8 @@ def score(task: Task, labels: np.ndarray | None, predictions: np.ndarray) -> Sco
     Accuracy is the share of equal classes; balanced_accuracy the mean recall of the classes that labels have; f1 that
     of class 1 for a binary task, else the mean over the classes that occur; mcc Matthews' coefficient (Gorodkin's for
     more than two classes; 0 where one side is constant); pearson and spearman are undefined where one side is
-    constant. A SmartCliError names the task when a number is not finite.
+    constant. Of a multilabel task labels and predictions are (n, C) of 0 and 1: micro_f1 is the F1 of all of them
+    together, macro_f1 the mean over the classes that occur. A SmartCliError names the task when a number is not finite.
     """
     n = len(predictions)
     if labels is None:
@@ -48,10 +49,12 @@ def score(task: Task, labels: np.ndarray | None, predictions: np.ndarray) -> Sco
         raise SmartCliError(f"{task.name}: expected one prediction a label, found {n} for {len(labels)} labels")
     for what, values in (("label", labels), ("prediction", predictions)):
         if not np.isfinite(values).all():
-            at = int(np.flatnonzero(~np.isfinite(values))[0])
+            at = int(np.argwhere(~np.isfinite(values))[0][0])
             raise SmartCliError(f"{task.name}: {what} {at + 1} of {n} is {values[at]}; expected a finite number")
     if task.metric in ("pearson", "spearman"):
         return _correlation(task, labels, predictions)
+    if task.kind == "multilabel":
+        return Score(task.metric, _f1_of_sets(labels, predictions, micro=task.metric == "micro_f1"), n)
     classes = np.stack([labels, predictions]).astype(np.int64)
     if task.metric == "accuracy":
         value = float((labels == predictions).mean())
@@ -78,10 +81,14 @@ class ClassScore:
 
 
 def by_class(task: Task, labels: np.ndarray, predictions: np.ndarray) -> list[ClassScore]:
-    """Return precision, recall and F1 of each class of a task from (n,) labels and (n,) predictions."""
+    """Return precision, recall and F1 of each class from labels and predictions, (n,) or multilabel (n, C)."""
     out = []
     for number, name in enumerate(task.labels):
-        true, found = labels == number, predictions == number
+        true, found = (
+            (labels[:, number] > 0, predictions[:, number] > 0)
+            if labels.ndim == 2
+            else (labels == number, predictions == number)
+        )
         right, support, named = int((true & found).sum()), int(true.sum()), int(found.sum())
         out.append(
             ClassScore(
@@ -122,6 +129,18 @@ def _f1(labels: np.ndarray, predictions: np.ndarray, *, binary: bool) -> float:
         named = int((labels == one).sum() + (predictions == one).sum())
         each.append(2 * right / named if named else 0.0)
     return float(np.mean(each))
+
+
+def _f1_of_sets(labels: np.ndarray, predictions: np.ndarray, *, micro: bool) -> float:
+    """Return the F1 of (n, C) labels; a class that neither side has counts in no mean, and no label at all is 0."""
+    true, found = labels > 0, predictions > 0
+    right = (true & found).sum(axis=0).astype(np.float64)
+    named = (true.sum(axis=0) + found.sum(axis=0)).astype(np.float64)
+    if not named.any():
+        return 0.0
+    if micro:
+        return float(2 * right.sum() / named.sum())
+    return float(np.mean(2 * right[named > 0] / named[named > 0]))
 
 
 def _mcc(labels: np.ndarray, predictions: np.ndarray, *, binary: bool) -> float:

@@ -61,9 +61,17 @@ OPTIONS: tuple[Option, ...] = (
         "class_weights",
         "str",
         "What a row of each class counts in the loss: as tasks.toml says (table), balanced (rows / classes / rows of "
-        "the class, for every task of classes), or off.",
+        "the class, for every task of classes; of several labels rows without / rows with the label), or off.",
         _OPTIM,
         ("table", "balanced", "off"),
+    ),
+    Option(
+        "sampling",
+        "str",
+        "Which rows a pass takes: each once, or of each class equally many (balanced), so rows of rare classes come "
+        "several times and some of frequent ones wait for another pass; tasks of scores: each once.",
+        _OPTIM,
+        ("once", "balanced"),
     ),
     Option("surgery", "str", "Conflict projection: none, pcgrad, or torchjd:NAME (extra aggregators).", _OPTIM),
     Option("lambda", "task-float", "Weight of the smoothness penalty R_s; 0 is off. N, or task=N,…", _SMART, low=0),

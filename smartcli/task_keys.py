@@ -46,6 +46,35 @@ def strings_key(value: Any, key: str, where: str) -> tuple[str, ...]:
     return tuple(value)
 
 
+def label_key(entry: Mapping[str, Any], kind: str, where: str) -> tuple[str, tuple[str, ...]]:
+    """Return the label column's name; of several columns their names joined, and then each of them."""
+    value = entry.get("label")
+    if not isinstance(value, list | tuple):
+        name = text_key(entry, "label", where, required=True)
+        assert name is not None
+        return name, ()
+    columns = strings_key(value, "label", where)
+    if kind != "multilabel":
+        raise UserError(f'{where}: "label" is one column; several, with 0 and 1, are for kind = "multilabel"')
+    if len(columns) < 2:
+        raise UserError(f'{where}: "label" must list at least two columns, one a class, found {len(columns)}')
+    return ", ".join(columns), columns
+
+
+def separator_key(entry: Mapping[str, Any], kind: str, columns: tuple[str, ...], where: str) -> str | None:
+    """Return what stands between a multilabel row's labels, needed where they stand in one column."""
+    value = text_key(entry, "labels_separator", where, required=False)
+    if value is not None and (kind != "multilabel" or columns):
+        why = '"label" lists a column a class' if columns else f"a {kind} row has one label"
+        raise UserError(f'{where}: "labels_separator" has no place here, since {why}; leave it out')
+    if value is None and kind == "multilabel" and not columns:
+        raise UserError(
+            f'{where}: a multilabel task says how a row\'s labels stand: labels_separator = "|" for names in one '
+            'column, such as news|sport; or label = ["news", "sport"] for a column of 0 and 1 for each'
+        )
+    return value
+
+
 def class_weights_key(
     entry: Mapping[str, Any], kind: str, labels: tuple[str, ...], where: str
 ) -> tuple[float, ...] | str | None:

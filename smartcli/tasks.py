@@ -13,15 +13,17 @@ from smartcli.task_keys import (
     class_weights_key,
     delimiter_key,
     encoding_key,
+    label_key,
     number_key,
     range_key,
+    separator_key,
     shares_key,
     strings_key,
     text_key,
 )
 
-Kind = Literal["classification", "binary", "regression"]
-Metric = Literal["accuracy", "balanced_accuracy", "f1", "mcc", "pearson", "spearman"]
+Kind = Literal["classification", "binary", "multilabel", "regression"]
+Metric = Literal["accuracy", "balanced_accuracy", "f1", "mcc", "micro_f1", "macro_f1", "pearson", "spearman"]
 Split = Literal["train", "dev", "test"]
 Vote = Literal["mode", "mean"]
 """How an ensemble's members are combined."""
@@ -32,6 +34,7 @@ CORRELATIONS: frozenset[str] = frozenset({"mcc", "pearson", "spearman"})
 METRICS_OF_KIND: dict[str, tuple[str, ...]] = {
     "classification": ("accuracy", "balanced_accuracy", "f1", "mcc"),
     "binary": ("accuracy", "balanced_accuracy", "f1", "mcc"),
+    "multilabel": ("micro_f1", "macro_f1"),
     "regression": ("pearson", "spearman"),
 }
 TASK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
@@ -42,7 +45,7 @@ RESERVED_NAMES = frozenset(
 """Keys that stand beside task names in results, settings and the log."""
 
 
-FILE_KEYS = ("delimiter", "encoding", "sheet", "split")
+FILE_KEYS = ("delimiter", "encoding", "sheet", "split", "labels_separator")
 """Keys that say how a task's files are read; they are left out of JSON where they say nothing."""
 UNSAID = (*FILE_KEYS, "class_weights")
 """Keys that JSON lacks where they say nothing."""
@@ -57,6 +60,11 @@ class Task:
     text: tuple[str, ...]
     """One or two column names."""
     label: str
+    """Its column; where each class has one, their names joined by commas."""
+    label_columns: tuple[str, ...] = ()
+    """The columns of 0 and 1, one a class, of a multilabel task that has such; in tasks.toml a list as "label"."""
+    labels_separator: str | None = None
+    """What stands between the names in the label column of a multilabel task."""
     id: str | None = None
     labels: tuple[str, ...] = ()
     """Class names in order; empty until the data say how many there are, and for regression."""
@@ -94,7 +102,9 @@ class Task:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; `Task.from_json` reads them back."""
-        values = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        values = {key: _plain(getattr(self, key)) for key in KEYS}
+        if self.label_columns:
+            values["label"] = list(self.label_columns)
         return {key: value for key, value in values.items() if key not in UNSAID or value is not None}
 
     @classmethod
@@ -105,6 +115,10 @@ class Task:
     def with_labels(self, labels: Sequence[str]) -> Task:
         """Return the same task with its class names known."""
         return replace(self, labels=tuple(labels))
+
+
+KEYS = tuple(f.name for f in fields(Task) if f.name != "label_columns")
+"""What may stand in a `[[task]]` table."""
 
 
 @dataclass(frozen=True)
@@ -163,10 +177,9 @@ def _plain(value: Any) -> Any:
 
 def parse_task(entry: Mapping[str, Any], where: str) -> Task:
     """Check one `[[task]]` table; every error starts with `where` and names the key."""
-    known = tuple(f.name for f in fields(Task))
     for key in entry:
-        if key not in known:
-            raise UserError(f'{where}: unknown key "{key}"; known keys: {", ".join(known)}{suggest(key, known)}')
+        if key not in KEYS:
+            raise UserError(f'{where}: unknown key "{key}"; known keys: {", ".join(KEYS)}{suggest(key, KEYS)}')
     name = text_key(entry, "name", where, required=True)
     assert name is not None
     if not TASK_NAME.fullmatch(name) or name in RESERVED_NAMES:
@@ -182,15 +195,8 @@ def parse_task(entry: Mapping[str, Any], where: str) -> Task:
     columns = strings_key([text] if isinstance(text, str) else text, "text", where)
     if len(columns) not in (1, 2):
         raise UserError(f'{where}: "text" must name one or two columns, found {len(columns)}')
-    labels = strings_key(entry.get("labels") or [], "labels", where)
-    if kind == "binary":
-        labels = labels or ("0", "1")
-        if len(labels) != 2:
-            raise UserError(f'{where}: a binary task has two "labels", found {len(labels)}')
-    if kind == "classification" and len(labels) == 1:
-        raise UserError(f'{where}: a classification task needs at least two "labels", found one')
-    if kind == "regression" and labels:
-        raise UserError(f'{where}: a regression task has no "labels"; give its "range" instead')
+    label, columns_of_label = label_key(entry, cast(str, kind), where)
+    labels = _labels(entry, cast(str, kind), columns_of_label, where)
     allowed = METRICS_OF_KIND[cast(Kind, kind)]
     metric = entry.get("metric", allowed[0])
     if metric not in allowed:
@@ -199,7 +205,9 @@ def parse_task(entry: Mapping[str, Any], where: str) -> Task:
         name=name,
         kind=cast(Kind, kind),
         text=columns,
-        label=cast(str, text_key(entry, "label", where, required=True)),
+        label=label,
+        label_columns=columns_of_label,
+        labels_separator=separator_key(entry, cast(str, kind), columns_of_label, where),
         id=text_key(entry, "id", where, required=False),
         labels=labels,
         range=range_key(entry.get("range"), cast(Kind, kind), where),
@@ -213,6 +221,25 @@ def parse_task(entry: Mapping[str, Any], where: str) -> Task:
         split=shares_key(entry, where),
         **{split: text_key(entry, split, where, required=False) for split in SPLITS},
     )
+
+
+def _labels(entry: Mapping[str, Any], kind: str, columns: tuple[str, ...], where: str) -> tuple[str, ...]:
+    """Return the class names in order, as far as they are declared."""
+    labels = strings_key(entry.get("labels") or [], "labels", where)
+    if kind == "binary":
+        labels = labels or ("0", "1")
+        if len(labels) != 2:
+            raise UserError(f'{where}: a binary task has two "labels", found {len(labels)}')
+    if kind in ("classification", "multilabel") and len(labels) == 1:
+        raise UserError(f'{where}: a {kind} task needs at least two "labels", found one')
+    if kind == "regression" and labels:
+        raise UserError(f'{where}: a regression task has no "labels"; give its "range" instead')
+    if columns and labels and len(labels) != len(columns):
+        raise UserError(
+            f'{where}: "labels" names the {len(columns)} columns of "label" in their order, found {len(labels)}; '
+            "leave it out where the columns have the classes' names"
+        )
+    return labels or columns
 
 
 def parse_task_table(value: Mapping[str, Any], where: str) -> TaskTable:

@@ -23,10 +23,11 @@ def combine(
     """Return the ensemble's predictions for every task, in order.
 
     By mode (the paper's). Classes: the mode of the members' predictions; a tie goes to the class with the highest
-    mean probability among the tied, then to the lowest class. Scores: the median. By mean (soft voting). Classes:
-    the highest mean probability, a tie going to the lowest class. Scores: the mean. Probabilities are the members'
-    mean either way. A UserError names a member (by `names`, else by number) that lacks a task; rows that differ
-    between members are a SmartCliError.
+    mean probability among the tied, then to the lowest class. Multilabel: each label by the members' majority, a tie
+    by whether its mean probability is at least one half. Scores: the median. By mean (soft voting). Classes: the
+    highest mean probability, a tie going to the lowest class. Multilabel: each label whose mean probability is at
+    least one half. Scores: the mean. Probabilities are the members' mean either way. A UserError names a member (by
+    `names`, else by number) that lacks a task; rows that differ between members are a SmartCliError.
     """
     called = list(names) or [f"member {i + 1}" for i in range(len(members))]
     combined: Predictions = {}
@@ -71,8 +72,11 @@ def _combine_task(task: Task, rows: Sequence[TaskPredictions], vote: Vote) -> Ta
         middle = np.median(votes, axis=0) if vote == "mode" else np.sort(votes, axis=0).mean(axis=0)
         return replace(rows[0], predictions=middle, probabilities=None)
     shares = mean_probabilities(task, rows)
-    winners = mode(votes, shares) if vote == "mode" else np.round(shares, SAME).argmax(axis=1).astype(np.float64)
-    return replace(rows[0], predictions=winners, probabilities=shares)
+    if task.kind == "multilabel":
+        found = majority(votes, shares) if vote == "mode" else (np.round(shares, SAME) >= 0.5).astype(np.float64)
+    else:
+        found = mode(votes, shares) if vote == "mode" else np.round(shares, SAME).argmax(axis=1).astype(np.float64)
+    return replace(rows[0], predictions=found, probabilities=shares)
 
 
 def mean_probabilities(task: Task, rows: Sequence[TaskPredictions]) -> np.ndarray:
@@ -90,6 +94,14 @@ def mean_probabilities(task: Task, rows: Sequence[TaskPredictions]) -> np.ndarra
         raise SmartCliError(f"{task.name}: members have {sorted(widths)} classes; expected the same in all")
     # Sorted before summing: floating-point sums depend on the order of the terms.
     return np.asarray(np.sort(np.stack(each), axis=0).mean(axis=0))
+
+
+def majority(votes: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Return the (n, C) labels that most of (members, n, C) votes have; mean probabilities (n, C) break ties."""
+    if votes.shape[1:] != shares.shape or not np.isin(votes, (0, 1)).all():
+        raise SmartCliError("a member predicts something other than 0 or 1 for each label; verify the members")
+    ahead = 2 * votes.sum(axis=0) - len(votes)
+    return np.where(ahead == 0, np.round(shares, SAME) >= 0.5, ahead > 0).astype(np.float64)
 
 
 def mode(votes: np.ndarray, shares: np.ndarray) -> np.ndarray:

@@ -174,3 +174,34 @@ def test_scores_by_mean_are_means() -> None:
     members = [{"near": rows("near", [value])} for value in (1.0, 2.0, 4.5)]
     assert combine([NEAR], members, vote="mean")["near"].predictions.tolist() == [2.5]
     assert combine([NEAR], members)["near"].predictions.tolist() == [2.0]
+
+
+SETS = parse_task(
+    {"name": "sets", "kind": "multilabel", "text": "a", "label": "l", "labels": ["x", "y"], "labels_separator": ","},
+    "t",
+)
+
+
+def sets(predictions: list[list[int]], shares: list[list[float]]) -> Predictions:
+    ids = [f"r{i}" for i in range(len(predictions))]
+    return {"sets": TaskPredictions("sets", ids, None, np.array(predictions, float), np.array(shares))}
+
+
+def test_each_label_goes_by_the_majority_and_a_tie_by_the_mean_probability() -> None:
+    three = [sets([[1, 0]], [[0.6, 0.1]]), sets([[1, 0]], [[0.6, 0.1]]), sets([[0, 1]], [[0.1, 0.95]])]
+    found = combine([SETS], three)["sets"]
+    assert found.predictions.tolist() == [[1.0, 0.0]], "two of three, against a mean of .43 for x"
+    assert found.probabilities == pytest.approx(np.array([[1.3 / 3, 1.15 / 3]]))
+    two = [sets([[1, 1]], [[0.6, 0.9]]), sets([[0, 0]], [[0.3, 0.4]])]
+    assert combine([SETS], two)["sets"].predictions.tolist() == [[0.0, 1.0]], "means .45 and .65"
+
+
+def test_a_vote_that_is_neither_0_nor_1_is_refused() -> None:
+    with pytest.raises(SmartCliError, match="other than 0 or 1"):
+        combine([SETS], [sets([[2, 0]], [[0.6, 0.1]]), sets([[1, 0]], [[0.6, 0.1]])])
+
+
+def test_by_mean_each_label_goes_by_its_mean_probability() -> None:
+    three = [sets([[1, 0]], [[0.6, 0.1]]), sets([[1, 0]], [[0.6, 0.5]]), sets([[0, 1]], [[0.1, 0.9]])]
+    found = combine([SETS], three, vote="mean")["sets"]
+    assert found.predictions.tolist() == [[0.0, 1.0]], "means .43 and .50"

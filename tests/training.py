@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import load
 from saved_rows import save_rows
@@ -17,6 +19,8 @@ from saved_rows import save_rows
 from smartcli import log_events
 from smartcli.data.paper import paper
 from smartcli.data.store import DataSet
+from smartcli.engine.training.batches import Batcher, Prepared
+from smartcli.engine.training.schedule import Step
 from smartcli.errors import Stopped
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
@@ -164,3 +168,19 @@ def assert_same_training(one: Checkpoint, other: Checkpoint) -> None:
     assert comparable(log_of(one)) == comparable(log_of(other))
     for key in ("metrics", "best_epoch", "steps", "settings", "method", "truncated", "encoder", "lineage", "machine"):
         assert getattr(one.meta, key) == getattr(other.meta, key), key
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, *numbers: int) -> None:
+    """Make a label of `sts` NaN in steps of these numbers."""
+    real = Batcher._pack
+
+    def spoiled(self: Batcher, step: Step, sequences: Any) -> Prepared:
+        if step.number not in numbers:
+            return real(self, step, sequences)
+        sts = self.train["sts"]
+        assert sts.labels is not None
+        labels = sts.labels.copy()
+        labels[step.rows["sts"][0]] = math.nan
+        return real(replace(self, train={**self.train, "sts": replace(sts, labels=labels)}), step, sequences)
+
+    monkeypatch.setattr(Batcher, "_pack", spoiled)

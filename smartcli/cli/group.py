@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 from typer.core import TyperGroup
-from typer.exceptions import TyperException
+from typer.exceptions import Abort, TyperException
 
 from smartcli import ranks
 from smartcli.cli.arguments import rewrite
@@ -53,6 +53,10 @@ class FriendlyGroup(TyperGroup):
                     sys.stdout.flush()
             except KeyboardInterrupt:
                 code = _say("stopped by Ctrl-C", 130)
+            except Abort as error:
+                # A question was left by Ctrl-C, by the end of the input, or with a no.
+                stopped = isinstance(error.__context__, KeyboardInterrupt)
+                code = _say("stopped by Ctrl-C", 130) if stopped else _say("nothing was done", 1)
             except TyperException as error:
                 code = _say_usage(error, self.complete)
             except SaidElsewhere as error:

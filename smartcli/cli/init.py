@@ -26,11 +26,18 @@ def init(
         Words,
         typer.Option("--text", metavar="[TASK:]COLUMN[,COLUMN]", help="Column of the text, or two of a pair."),
     ] = None,
-    label: Annotated[Words, typer.Option("--label", metavar="[TASK:]COLUMN", help="Column of the label.")] = None,
+    label: Annotated[
+        Words,
+        typer.Option(
+            "--label", metavar="[TASK:]COLUMN[,COLUMN…]", help="Column of the label, or of each label (0 and 1)."
+        ),
+    ] = None,
     row_id: Annotated[Words, typer.Option("--id", metavar="[TASK:]COLUMN", help="Column that names the rows.")] = None,
     kind: Annotated[
         Words,
-        typer.Option("--kind", metavar="[TASK:]KIND", help="classification, binary or regression (scores)."),
+        typer.Option(
+            "--kind", metavar="[TASK:]KIND", help="classification, binary, multilabel or regression (scores)."
+        ),
     ] = None,
     labels: Annotated[
         Words, typer.Option("--labels", metavar="[TASK:]A,B,…", help="Names of the classes, in their order.")
@@ -77,11 +84,17 @@ def _prepare(folder: Path) -> str:
 
 
 def _ask(task: str, choice: Open) -> str:
-    import click
+    """Ask until one of the choices is answered; Ctrl-C and the end of the input end the command."""
+    from smartcli.errors import suggest
+    from smartcli.visible import visible
 
-    typer.echo(f"{task}: {choice.question}", err=True)
-    answer: str = typer.prompt("answer", type=click.Choice(choice.choices), err=True)
-    return answer
+    listed = ", ".join(choice.choices)
+    typer.echo(visible(f"{task}: {choice.question}"), err=True)
+    while True:
+        answer = str(typer.prompt(visible(f"answer ({listed})"), err=True)).strip()
+        if answer in choice.choices:
+            return answer
+        typer.echo(visible(f'"{answer}" is none of {listed}{suggest(answer, choice.choices)}'), err=True)
 
 
 def print_guess(state: CliState, guessed: GuessedTable) -> None:

@@ -54,6 +54,16 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            "--encoding",
+            metavar="NAME",
+            help="Encoding of a text file, such as cp1252 (default: UTF-8, UTF-16, or that of the task's own files).",
+            rich_help_panel=_ROWS,
+            show_default=False,
+        ),
+    ] = None,
     probabilities: Annotated[
         bool,
         typer.Option(
@@ -130,6 +140,7 @@ def predict(
     """
     state = state_of(ctx)
     rows: dict[str, object] = {"--task": task, "--input": source, "--output": target, "--safe-csv": safe_csv or None}
+    rows |= {"--encoding": encoding}
     rows |= {"--probabilities": probabilities or None, "--threshold": threshold, "--top": top}
     course = {"--split": split, "--data": data}
     if submission is not None:
@@ -150,6 +161,7 @@ def predict(
         target or STREAM,
         sys.stdin.buffer,
         wish=Wish(probabilities, threshold, top),
+        encoding=encoding,
         safe=safe_csv,
         say=state.say,
     )

@@ -25,7 +25,10 @@ def report(
         ),
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", metavar="DIR", help="Folder for report.html and figures/.", show_default=False)
+        Path,
+        typer.Option(
+            "--output", metavar="DIR", help="Folder for report.html, scores.json and figures/.", show_default=False
+        ),
     ] = Path("report"),
     data: Annotated[
         str | None,
@@ -50,7 +53,8 @@ def report(
 ) -> None:
     """Write the dev table, the paper's figures, the worst errors and calibration as one HTML page.
 
-    The page needs nothing outside itself. Figures also come as PNG and SVG.
+    The page needs nothing outside itself. Figures also come as PNG and SVG, and the scores, by class
+    too, as scores.json.
 
     Example: smart report ckpt1 ckpt2 --output report
     """

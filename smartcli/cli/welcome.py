@@ -34,4 +34,6 @@ def welcome(ctx: typer.Context) -> None:
         print_line(state.out, line)
     if following is not None:
         state.out.print(f"\nnext: {following.command}", markup=False, highlight=False, soft_wrap=True)
+    line = "your own files: smart init FOLDER, then smart prepare FOLDER"
+    state.out.print(line, highlight=False, soft_wrap=True)
     state.out.print("every command: smart --help   this machine: smart doctor", highlight=False, soft_wrap=True)

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from smartcli.data.label_sets import LabelSetReader
 from smartcli.data.labels import LabelReader, WrongLabel
 from smartcli.data.readers import Cell, Problems, RawTable, open_table
 from smartcli.data.readers.columns import Form
 from smartcli.data.readers.problems import shorten
-from smartcli.data.rows import Row
+from smartcli.data.rows import Label, Row
 from smartcli.errors import UserError
 from smartcli.tasks import Task
 
@@ -28,14 +29,24 @@ class SplitSource:
     fold_ids: bool = False
     """Whether ids are lower-cased, as the course's loader does."""
 
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns of a row's label: one, or of some multilabel tasks one a class."""
+        return self.task.label_columns or (self.label,)
+
 
 def form_of(task: Task) -> Form:
     """Return how the files of a task are declared to be read."""
-    return Form((task.delimiter,) if task.delimiter else None, task.encoding, task.sheet)
+    lists = task.label if task.labels_separator else None
+    return Form((task.delimiter,) if task.delimiter else None, task.encoding, task.sheet, task.labels_separator, lists)
 
 
 def _as_text(cell: Cell) -> Cell:
     return str(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else cell
+
+
+def _is_empty(cell: Cell) -> bool:
+    return cell is None or (type(cell) is str and (not cell or cell.isspace()))
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,7 @@ class Skipped:
 
 @dataclass
 class SplitReader:
-    """Reads one split; afterwards `skipped`, `lowest` and `highest` say what was met."""
+    """Reads one split; afterwards `skipped` and `highest` say what was met: the most labels of a row, of several."""
 
     source: SplitSource
     labels: LabelReader
@@ -70,8 +81,9 @@ class SplitReader:
         """Yield the accepted rows of all files; a label is None in every row of an unlabelled split, or in none."""
         source = self.source
         ids = (source.id,) if source.id else ()
-        required = (*source.text, *ids) if source.split == "test" else (*source.text, *ids, source.label)
-        optional = (source.label,) if source.split == "test" else ()
+        own = source.label_columns
+        required = (*source.text, *ids) if source.split == "test" else (*source.text, *ids, *own)
+        optional = own if source.split == "test" else ()
         for path in source.paths:
             try:
                 with open_table(path, required, optional, problems=self.problems, form=form_of(source.task)) as table:
@@ -81,31 +93,28 @@ class SplitReader:
 
     def _accepted(self, table: RawTable) -> Iterator[Row]:
         source, sides = self.source, len(self.source.text)
-        label_at = table.columns.index(source.label) if source.label in table.columns else None
+        label_at = self._label_places(table)
         id_at = sides if source.id else None
         for line, cells in table.rows:
             self._count += 1
             if table.guessed:
                 cells = (*map(_as_text, cells[:sides]), *cells[sides:])
             texts = tuple(cells[:sides])
-            if label_at is None:
+            if not label_at:
                 if all(type(text) is str and text and not text.isspace() for text in texts):
-                    label: float | None = None
+                    label: Label | None = None
                 else:
-                    self._leave_out(table, line, cells, None)
+                    self._leave_out(table, line, cells, ())
                     continue
             else:
-                cell = cells[label_at]
-                if (
-                    cell is None
-                    or cell == ""
-                    or (type(cell) is str and cell.isspace())
-                    or not all(type(text) is str and text and not text.isspace() for text in texts)
+                own = [cells[at] for at in label_at]
+                if not all(type(text) is str and text and not text.isspace() for text in texts) or (
+                    any(map(_is_empty, own)) and not self._may_be_empty
                 ):
                     self._leave_out(table, line, cells, label_at)
                     continue
                 try:
-                    label = self._label(table.name, line, cell)
+                    label = self._label(table.name, line, own)
                 except WrongLabel as error:
                     self.problems.add(f'{table.name}:{line}: wrong {source.label}: {error} (task "{source.task.name}")')
                     continue
@@ -113,16 +122,32 @@ class SplitReader:
             if name is not None:
                 yield name, texts, label  # type: ignore[misc]
 
-    def _label(self, name: str, line: int, cell: Cell) -> float | None:
-        assert cell is not None
-        if self.source.split != "train" and self.labels.marks_unlabelled(cell):
+    @property
+    def _may_be_empty(self) -> bool:
+        """Whether an empty cell is a label: of names in one cell it says that the row has none of the labels."""
+        return self.source.task.labels_separator is not None
+
+    def _label_places(self, table: RawTable) -> tuple[int, ...]:
+        """Return where the label's columns stand among the cells; nothing where the file has none of them."""
+        own = self.source.label_columns
+        there = [column for column in own if column in table.columns]
+        if there and len(there) < len(own):
+            missing = next(column for column in own if column not in there)
+            raise UserError(
+                f'{table.name}:1: missing column "{missing}"; expected all columns of "label", or none of them in a '
+                "test file without labels"
+            )
+        return tuple(table.columns.index(column) for column in there)
+
+    def _label(self, name: str, line: int, cells: Sequence[Cell]) -> Label | None:
+        if self.source.split != "train" and all(map(self.labels.marks_unlabelled, cells)):
             first = self.highest is None and self._unlabelled is None
             if first:
                 self._unlabelled = []
             if self._unlabelled is not None:
                 self._unlabelled.append(f"{name}:{line}")
                 return None
-        value = self.labels.read(cell)
+        value = self._read(cells)
         if self._unlabelled:
             # The split began with -1 as if it had no labels, but it has some: then each -1 is a wrong label.
             for place in self._unlabelled:
@@ -131,24 +156,30 @@ class SplitReader:
                     "no label only where every row of the split has it"
                 )
             self._unlabelled = None
-        self.highest = value if self.highest is None else max(self.highest, value)
+        number = float(len(value)) if isinstance(value, tuple) else value
+        self.highest = number if self.highest is None else max(self.highest, number)
         return value
 
-    def _leave_out(self, table: RawTable, line: int, cells: Sequence[Cell], label_at: int | None) -> None:
+    def _read(self, cells: Sequence[Cell]) -> Label:
+        if isinstance(self.labels, LabelSetReader):
+            return self.labels.read_set(["" if cell is None else cell for cell in cells])
+        (cell,) = cells
+        assert cell is not None
+        return self.labels.read(cell)
+
+    def _leave_out(self, table: RawTable, line: int, cells: Sequence[Cell], label_at: Sequence[int]) -> None:
         source = self.source
         missing, wrong = [], []
         for column, cell in zip(source.text, cells, strict=False):
-            if cell is None or (isinstance(cell, str) and not cell.strip()):
+            if _is_empty(cell):
                 missing.append(column)
             elif not isinstance(cell, str):
                 wrong.append(f"{column}: expected text, found {shorten(cell, 30)}")
         if wrong:
             self.problems.add(f"{table.name}:{line}: {'; '.join(wrong)}")
             return
-        if label_at is not None:
-            label = cells[label_at]
-            if label is None or (isinstance(label, str) and not label.strip()):
-                missing.append(source.label)
+        if not self._may_be_empty:
+            missing += [name for name, at in zip(source.label_columns, label_at, strict=False) if _is_empty(cells[at])]
         reason = f"no {' and no '.join(missing)}"
         if self.strict or source.split == "test":
             hint = "a test split must be whole" if source.split == "test" else "--strict allows no row to be skipped"

@@ -14,6 +14,7 @@ from smartcli.errors import UserError
 from smartcli.tasks import Task
 
 PREDICTION, CLASS, PROBABILITY = "prediction", "class", "probability"
+SEPARATOR = "|"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Wish:
     probabilities: bool = False
     """A column `p_NAME` for each class."""
     threshold: float | None = None
-    """Below it there is no prediction; of a binary task from it on the second class."""
+    """Below it there is no prediction; of a binary task from it on the second class, of several labels each from it."""
     top: int | None = None
     """So many best classes, each with its probability: `top1`, `top1_probability`, …"""
 
@@ -42,7 +43,13 @@ class Wish:
 
 def is_named(task: Task) -> bool:
     """Return whether the classes of a task have names, and not just their numbers."""
-    return bool(task.labels) and list(task.labels) != [str(number) for number in range(task.classes)]
+    numbers = list(task.labels) == [str(number) for number in range(task.classes)]
+    return bool(task.labels) and (task.kind == "multilabel" or not numbers)
+
+
+def separator_of(task: Task) -> str:
+    """Return what joins the names of a row's labels: what the task's own files have, else a vertical bar."""
+    return task.labels_separator or SEPARATOR
 
 
 def type_of_prediction(task: Task) -> type[str] | type[int] | type[float]:
@@ -54,7 +61,8 @@ def columns_for(task: Task, wish: Wish) -> tuple[str, ...]:
     """Return the names of the columns that `answers` gives, in order."""
     names = [PREDICTION]
     if task.kind != "regression":
-        names += [CLASS, PROBABILITY] if is_named(task) else [PROBABILITY]
+        if task.kind != "multilabel":
+            names += [CLASS, PROBABILITY] if is_named(task) else [PROBABILITY]
         names += [f"p_{label}" for label in task.labels] if wish.probabilities else []
         for place in range(1, (wish.top or 0) + 1):
             names += [f"top{place}", f"top{place}_probability"]
@@ -65,11 +73,36 @@ def answers(task: Task, found: TaskPredictions, wish: Wish) -> dict[str, list[An
     """Return the columns that stand behind a row's own, by name, n values each.
 
     `prediction` is the score, or the class by its name where classes have names, else its number; `class` then is the
-    number. Both are None where no class reaches the threshold.
+    number. Both are None where no class reaches the threshold. Of a multilabel task `prediction` is the names of the
+    row's labels, joined as in its files, and empty where it has none.
     """
     if found.probabilities is None:
         return {PREDICTION: found.predictions.astype(np.float64).tolist()}
     shares = _both(found.probabilities.astype(np.float64))
+    own = _of_sets(task, found, wish) if task.kind == "multilabel" else _of_classes(task, found, shares, wish)
+    own += shares.T.tolist() if wish.probabilities else []
+    if wish.top is not None:
+        # Stable: of equal shares the lower class comes first, on every machine.
+        order = np.argsort(-shares, axis=1, kind="stable")
+        named = is_named(task)
+        for place in range(wish.top):
+            at = order[:, place]
+            own += [[_answer(task, n, named) for n in at.tolist()], shares[np.arange(len(at)), at].tolist()]
+    return dict(zip(columns_for(task, wish), own, strict=True))
+
+
+def _of_sets(task: Task, found: TaskPredictions, wish: Wish) -> list[list[Any]]:
+    """Return the column `prediction` of several labels: those decided, or those that reach the threshold."""
+    has = found.predictions > 0
+    if wish.threshold is not None:
+        assert found.probabilities is not None
+        has = found.probabilities >= wish.threshold
+    between = separator_of(task)
+    return [[between.join(name for name, own in zip(task.labels, row, strict=True) if own) for row in has.tolist()]]
+
+
+def _of_classes(task: Task, found: TaskPredictions, shares: NDArray[np.float64], wish: Wish) -> list[list[Any]]:
+    """Return the columns `prediction`, `class` where classes have names, and `probability`."""
     predicted = found.predictions.astype(np.int64)
     classes = _by_threshold(task, predicted, shares, wish.threshold)
     named = is_named(task)
@@ -79,14 +112,7 @@ def answers(task: Task, found: TaskPredictions, wish: Wish) -> dict[str, list[An
     own: list[list[Any]] = [[None if n is None else _answer(task, n, named) for n in numbers]]
     own += [numbers] if named else []
     own += [shares[np.arange(len(shares)), chosen].tolist()]
-    own += shares.T.tolist() if wish.probabilities else []
-    if wish.top is not None:
-        # Stable: of equal shares the lower class comes first, on every machine.
-        order = np.argsort(-shares, axis=1, kind="stable")
-        for place in range(wish.top):
-            at = order[:, place]
-            own += [[_answer(task, n, named) for n in at.tolist()], shares[np.arange(len(at)), at].tolist()]
-    return dict(zip(columns_for(task, wish), own, strict=True))
+    return own
 
 
 def _answer(task: Task, number: int, named: bool) -> str | int:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 
 from smartcli.data.guess_kind import CLASS_NAME, SCORE_NAME, guess_kind
+from smartcli.data.label_sets import NO, YES
 from smartcli.data.profile import Column, Profile
 from smartcli.data.task_guess import NOTHING, Answers, Open, TaskGuess
 from smartcli.errors import UserError, suggest
@@ -17,6 +18,7 @@ SURE_NAME = re.compile(r"labels?|class|category|target|gold|y|\w*[_ -]label", re
 """Names that a column of labels alone has."""
 PAIR_NAME = re.compile(r"(.*?)[_ -]?(1|2|a|b|one|two|first|second|left|right)", re.IGNORECASE)
 PAIRS = (("premise", "hypothesis"), ("question", "answer"), ("query", "passage"), ("one", "other"), ("text", "reply"))
+ZERO_ONE = {"0", "1"}
 HEADER_WORDS = 3
 """A column's name of so many words may be a sentence, and the first line then a row."""
 
@@ -25,7 +27,11 @@ def guess_task(profile: Profile, answers: Answers = NOTHING) -> TaskGuess:
     """Return what a file's columns say, with `answers` before any guess; UserError where a named column is absent."""
     guess = TaskGuess()
     columns = {column.name: column for column in profile.columns}
-    for option, names in (("--label", (answers.label,)), ("--id", (answers.id,)), ("--text", answers.text)):
+    for option, names in (
+        ("--label", _named(answers.label, columns)),
+        ("--id", (answers.id,)),
+        ("--text", answers.text),
+    ):
         for name in names:
             if name is not None and name not in columns:
                 found = f"{', '.join(columns)}{suggest(name, columns)}"
@@ -33,7 +39,9 @@ def guess_task(profile: Profile, answers: Answers = NOTHING) -> TaskGuess:
     _text(guess, columns, answers, profile)
     _label(guess, columns, answers, profile)
     _id(guess, columns, answers)
-    if "label" in guess.values:
+    if isinstance(guess.values.get("label"), list):
+        _columns_of_labels(guess, columns, answers, str(profile.path))
+    elif "label" in guess.values:
         _header(guess, columns, profile)
         guess_kind(guess, columns[guess.values["label"]], answers, str(profile.path))
     return guess
@@ -68,7 +76,8 @@ def _are_pair(one: str, other: str) -> bool:
 
 def _label(guess: TaskGuess, columns: Mapping[str, Column], answers: Answers, profile: Profile) -> None:
     if answers.label is not None:
-        guess.set("label", answers.label, "as you said")
+        named = _named(answers.label, columns)
+        guess.set("label", named[0] if len(named) == 1 else list(named), "as you said")
         return
     likely = [column for column in columns.values() if column.label and column.name not in answers.text]
     if not likely:
@@ -81,7 +90,33 @@ def _label(guess: TaskGuess, columns: Mapping[str, Column], answers: Answers, pr
         guess.set("label", chosen.name, why)
     else:
         names = tuple(column.name for column in likely)
-        guess.open.append(Open("--label", f"which column is the label? {', '.join(names)}", names))
+        question = f"which column is the label? {', '.join(names)}"
+        if all(set(column.values) == ZERO_ONE for column in likely):
+            question += "; or all of them, each a label that a row has (1) or not (0)?"
+            names = (*names, ",".join(names))
+        guess.open.append(Open("--label", question, names))
+
+
+def _named(label: str | None, columns: Mapping[str, Column]) -> tuple[str, ...]:
+    """Return the column or columns that --label names; a column's name may hold a comma itself."""
+    if label is None:
+        return ()
+    parts = tuple(part.strip() for part in label.split(",") if part.strip())
+    return parts if label not in columns and len(parts) > 1 else (label,)
+
+
+def _columns_of_labels(guess: TaskGuess, columns: Mapping[str, Column], answers: Answers, where: str) -> None:
+    """Add kind and metric of a task with a column of 0 and 1 for each label; UserError where one holds others."""
+    for name in guess.values["label"]:
+        other = next((value for value in columns[name].values if value.casefold() not in YES | NO), None)
+        if other is not None:
+            raise UserError(f'{where}: --label: "{name}" holds {other!r}; several label columns hold 0 and 1 each')
+    if answers.kind not in (None, "multilabel"):
+        raise UserError(f"{where}: --kind {answers.kind} has one label column; several are for multilabel")
+    guess.set("kind", "multilabel", "a column a label")
+    if answers.labels:
+        guess.set("labels", list(answers.labels), "as you said")
+    guess.set("metric", "micro_f1", "macro_f1 says more where some labels are rare")
 
 
 def _settled(likely: list[Column]) -> tuple[Column | None, str]:
@@ -113,7 +148,8 @@ def _id(guess: TaskGuess, columns: Mapping[str, Column], answers: Answers) -> No
     if answers.id is not None:
         guess.set("id", answers.id, "as you said")
         return
-    used = {*guess.values.get("text", ()), guess.values.get("label")}
+    label = guess.values.get("label")
+    used = {*guess.values.get("text", ()), *(label if isinstance(label, list) else [label])}
     found = [column for column in columns.values() if column.identifier and column.name not in used and column.name]
     if found:
         guess.set("id", found[0].name, "every value differs, and its name says so")

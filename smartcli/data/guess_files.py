@@ -26,6 +26,8 @@ class TaskFiles:
     name: str
     """The part of the file names that they share, else the folder's name, as a task name."""
     files: dict[str, Path]
+    called: str | None = None
+    """Of a file that stands alone: dev or test, where its name says so though it is taken for train."""
 
     @property
     def alone(self) -> bool:
@@ -63,7 +65,8 @@ def group_files(paths: Sequence[Path]) -> list[TaskFiles]:
     for base, files in groups.items():
         only = next(iter(files.values())) if len(files) == 1 else None
         folder = next(iter(files.values())).absolute().parent.name
-        found.append(TaskFiles(task_name(base or folder), {"train": only} if only else files))
+        called = next(iter(files)) if only and "train" not in files else None
+        found.append(TaskFiles(task_name(base or folder), {"train": only} if only else files, called))
     return _of_different_names(found)
 
 

@@ -52,7 +52,7 @@ def guess_group(group: TaskFiles, said: Mapping[str, str], ask: Ask | None) -> t
         choice = guess.open[0]
         answers[choice.option.removeprefix("--")] = ask(group.name, choice)
         guess = guess_task(looked, _answers(answers, looked.names))
-    if "label" in guess.values and "text" in guess.values:
+    if isinstance(guess.values.get("label"), str) and "text" in guess.values:
         looked = _looked_through(group, sniffed, sheet, looked, guess)
         guess = guess_task(looked, _answers(answers, looked.names))
     return _with_files(group, guess, declared, sheet), guess.open
@@ -142,4 +142,10 @@ def _with_files(group: TaskFiles, guess: TaskGuess, declared: Mapping[str, str],
         values[key], reasons[key] = value, "what the file looks like"
     if sheet is not None:
         values["sheet"], reasons["sheet"] = sheet, "as you said"
-    return GuessedTask(values, reasons, tuple(guess.notes))
+    notes = list(guess.notes)
+    if group.called is not None:
+        notes.insert(
+            0,
+            f"{values['train']} is called {group.called}, but no train file stands beside it: all its rows are divided",
+        )
+    return GuessedTask(values, reasons, tuple(notes))

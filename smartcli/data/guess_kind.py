@@ -6,6 +6,8 @@ import math
 import re
 from collections import Counter
 
+from smartcli.counts import counted
+from smartcli.data.joined import SEPARATORS
 from smartcli.data.profile import Column
 from smartcli.data.task_guess import Answers, Open, TaskGuess
 from smartcli.errors import UserError
@@ -29,10 +31,17 @@ def guess_kind(guess: TaskGuess, label: Column, answers: Answers, where: str) ->
     name = label.name.strip()
     if answers.kind is not None:
         guess.set("kind", answers.kind, "as you said")
-    elif answers.labels:
+    elif answers.labels and label.joined is None:
         guess.set("kind", "binary" if len(answers.labels) == 2 else "classification", "you named its labels")
     elif count == 2:
         guess.set("kind", "binary", f"two different labels: {values[0]} and {values[1]}")
+    elif label.joined is not None and label.joined.sure:
+        guess.set("kind", "multilabel", f'several labels in a cell, joined by "{label.joined.separator}"')
+    elif label.joined is not None:
+        joined = next(value for value in values if label.joined.separator in value)
+        question = f'is a cell of "{label.name}" such as "{joined}" one class, or several labels (multilabel)?'
+        guess.open.append(Open("--kind", question, ("classification", "multilabel")))
+        return
     elif label.comma:
         raise UserError(
             f'{where}: "{label.name}" holds numbers with a decimal comma ({values[0]}); write a point in the file, '
@@ -57,6 +66,8 @@ def guess_kind(guess: TaskGuess, label: Column, answers: Answers, where: str) ->
         guess.notes.append(f"{names} {verb}; where it means that none is known, leave the cell empty")
     if guess.values["kind"] == "regression":
         _range(guess, label, where)
+    elif guess.values["kind"] == "multilabel":
+        _several(guess, label, answers, where)
     else:
         _classes(guess, label, answers, where)
 
@@ -72,6 +83,27 @@ def _range(guess: TaskGuess, label: Column, where: str) -> None:
             f'{where}: --kind regression: every row of "{label.name}" holds {low}; expected different scores'
         )
     guess.set("range", ends, f"lowest and highest in the file are {low} and {high}")
+
+
+def _several(guess: TaskGuess, label: Column, answers: Answers, where: str) -> None:
+    """Add separator, labels and metric of a column of joined names."""
+    joined = label.joined
+    if joined is None:
+        raise UserError(
+            f'{where}: --kind multilabel: the cells of "{label.name}" are no names joined by one of '
+            f"{' '.join(SEPARATORS)}; declare labels_separator in a tasks.toml of your own, or a column a label"
+        )
+    missing = [name for name in joined.names if name not in answers.labels]
+    if answers.labels and missing:
+        found = ", ".join(map(repr, missing[:5])) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise UserError(f'{where}: --labels: "{label.name}" holds {found} too; name every label of the file')
+    guess.set("labels_separator", joined.separator, "what joins the names in a cell")
+    why = "as you said" if answers.labels else "the names in the file, by the alphabet"
+    guess.set("labels", list(answers.labels or joined.names), why)
+    guess.set("metric", "micro_f1", "macro_f1 says more where some labels are rare")
+    if label.filled < label.rows:
+        count = counted(label.rows - label.filled, "row has", "rows have")
+        guess.notes.append(f"{count} an empty cell, which says that none of the labels fits")
 
 
 def _classes(guess: TaskGuess, label: Column, answers: Answers, where: str) -> None:

@@ -11,8 +11,8 @@ HEAD = """# Written by `smart init`, from a look at the files. Correct what is w
 # where one file is divided.
 """
 ORDER = (
-    "name", "kind", "text", "label", "id", "labels", "range", "scale", "metric", "weight", "class_weights", "train",
-    "dev", "test", "split", "delimiter", "encoding", "sheet",
+    "name", "kind", "text", "label", "labels_separator", "id", "labels", "range", "scale", "metric", "weight",
+    "class_weights", "train", "dev", "test", "split", "delimiter", "encoding", "sheet",
 )  # fmt: skip
 WIDTH = 44
 """Column at which the reasons begin."""

@@ -55,10 +55,10 @@ def _check(task: Task, where: str) -> None:
     splits = [split for split in SPLITS if task.file(split)]
     if not splits:
         raise UserError(f'{where}: no files; expected "train" and "dev" (and, if there is one, "test")')
-    columns = [*task.text, task.label, *([task.id] if task.id else [])]
+    columns = [*task.text, *(task.label_columns or (task.label,)), *([task.id] if task.id else [])]
     if len(set(columns)) != len(columns):
         raise UserError(f'{where}: "text", "label" and "id" must name different columns, found {", ".join(columns)}')
-    if task.kind == "classification" and not task.labels and "train" not in splits:
+    if task.kind in ("classification", "multilabel") and not task.labels and "train" not in splits:
         raise UserError(f'{where}: without a "train" file the class names are unknown; declare "labels"')
 
 

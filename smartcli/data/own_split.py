@@ -1,19 +1,21 @@
 """`split = {dev = .1, test = .1, seed = 0}`: one file of a task divided, the same for everyone.
 
-Rows are divided by what they say and not by where they stand: groups of rows with one text stay together, and their
-order is that of a hash of seed, task and text. Each label (or tenth of the scores) is divided for itself.
+Rows are divided by what they say and not by where they stand: groups of rows with one text stay together, pairs that
+share a sentence too, and their order is that of a hash of seed, task and text. Each label (or tenth of the scores) is
+divided for itself.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smartcli.counts import counted
 from smartcli.data.divide import chosen
-from smartcli.data.rows import SplitRows
 from smartcli.data.saving import RowSink
 from smartcli.errors import UserError
 from smartcli.task_keys import Shares
@@ -29,8 +31,57 @@ def text_of(texts: Sequence[str]) -> str:
     return "\x1f".join(sides)
 
 
+def group_keys(rows: Sequence[Sequence[str]]) -> tuple[list[str], int]:
+    """Return a key for each row, equal where rows must stay together; and how many rows' pairs could not.
+
+    Rows of one text stay together. So do pairs that share a sentence, and those that share one with these, and so on:
+    a chain. A chain that holds more than a tenth of the rows could not be divided, so in it only equal pairs stay
+    together. A row that shares nothing has the key of its text.
+    """
+    keys = [text_of(texts) for texts in rows]
+    parent: dict[str, str] = {}
+
+    def root(sentence: str) -> str:
+        while (above := parent.setdefault(sentence, sentence)) != sentence:
+            parent[sentence] = parent[above]
+            sentence = above
+        return sentence
+
+    sides = [key.split("\x1f") for key in keys]
+    for first, *others in sides:
+        for other in others:
+            # The smaller sentence leads, so that the order of the rows does not count.
+            one, two = sorted((root(first), root(other)))
+            parent[two] = one
+    roots = [root(own[0]) for own in sides]
+    sizes = Counter(roots)
+    pairs = {name: len(found) for name, found in _by(roots, keys).items()}
+    most = max(1, len(rows) // 10)
+    chained = [pairs[name] > 1 and sizes[name] <= most for name in roots]
+    apart = sum(pairs[name] > 1 and sizes[name] > most for name in roots)
+    return [f"{name}\x1e" if whole else key for name, key, whole in zip(roots, keys, chained, strict=True)], apart
+
+
+def _by(names: Sequence[str], values: Sequence[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name, value in zip(names, values, strict=True):
+        found.setdefault(name, set()).add(value)
+    return found
+
+
 def strata(labels: NDArray[np.float64], scores: bool) -> NDArray[np.int64]:
-    """Return the stratum of each row (n,): its class, or for scores the tenth in which its score lies."""
+    """Return the stratum of each row (n,): its class, or for scores the tenth in which its score lies.
+
+    Of several labels (n, C) it is the rarest of the row's, C where it has none: so a rare label is divided by its
+    share, whatever stands beside it.
+    """
+    if labels.ndim == 2:
+        counts = labels.sum(axis=0, dtype=np.int64)
+        # The rarest first; of equally rare ones the lower class.
+        order = np.argsort(counts, kind="stable")
+        rarest = order[labels[:, order].argmax(axis=1)]
+        found: NDArray[np.int64] = np.where(labels.any(axis=1), rarest, labels.shape[1]).astype(np.int64)
+        return found
     if not scores:
         return labels.astype(np.int64)
     edges = np.quantile(labels, np.linspace(0, 1, BINS + 1)[1:-1])
@@ -84,8 +135,10 @@ def take(sizes: Sequence[int], want: int) -> set[int]:
 
 def divide_own(sink: RowSink, task: Task, shares: Shares) -> str:
     """Divide the rows written as the train split of `task`; return what was done, in words."""
-    rows = sink.take_back(task.name, "train")
-    place = _places(task, rows, shares)
+    rows = sink.take_back(task.name, "train", task.classes)
+    assert rows.labels is not None
+    keys, apart = group_keys([texts for _, texts, _ in rows.all()])
+    place = assign(keys, strata(rows.labels, task.kind == "regression"), shares, task.name)
     counts = []
     for number, split in enumerate(SPLITS):
         mask = place == number
@@ -99,10 +152,10 @@ def divide_own(sink: RowSink, task: Task, shares: Shares) -> str:
         sink.write(task.name, split, chosen(rows, mask), rows.sides)
         counts.append(f"{int(mask.sum()):,} {split}")
     by = "score" if task.kind == "regression" else "label"
-    return f'task "{task.name}": {task.train} was divided by {by}, seed {shares.seed}: {", ".join(counts)}'
-
-
-def _places(task: Task, rows: SplitRows, shares: Shares) -> NDArray[np.int8]:
-    assert rows.labels is not None
-    keys = [text_of(texts) for _, texts, _ in rows.all()]
-    return assign(keys, strata(rows.labels, task.kind == "regression"), shares, task.name)
+    done = f'task "{task.name}": {task.train} was divided by {by}, seed {shares.seed}: {", ".join(counts)}'
+    if apart:
+        done += (
+            f"; {counted(apart, 'pair')} share sentences in one long chain, which was divided: a sentence of dev or "
+            "test may stand in train with another partner"
+        )
+    return done

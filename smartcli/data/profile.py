@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+from smartcli.data.joined import Joined, joined_names
 from smartcli.data.labels import NUMBER
 from smartcli.data.readers import Cell, Problems, open_table
 from smartcli.data.readers.columns import INDEX, Form
@@ -66,11 +68,16 @@ class Column:
     comma: bool
     """Whether it holds numbers, some with a decimal comma."""
 
+    @cached_property
+    def joined(self) -> Joined | None:
+        """How the names in its cells are joined, where several stand in one."""
+        return None if self.numeric or self.comma or self.stamps else joined_names(self.values)
+
     @property
     def text(self) -> bool:
         """Whether it holds sentences."""
         several = len(self.values) > max(2, 0.3 * self.filled) or self.words >= 2 * WORDS
-        plain = not (self.numeric or self.stamps or self.codes or self.comma)
+        plain = not (self.numeric or self.stamps or self.codes or self.comma or self.joined)
         return plain and several and (self.words >= WORDS or self.letters >= LETTERS)
 
     @property
@@ -86,7 +93,12 @@ class Column:
             return False
         if self.whole and len(self.values) == self.filled >= COUNTED:
             return False
-        return self.numeric or self.comma or len(self.values) <= max(2, min(100, self.filled // 2))
+        return (
+            self.numeric
+            or self.comma
+            or self.joined is not None
+            or len(self.values) <= max(2, min(100, self.filled // 2))
+        )
 
 
 @dataclass(frozen=True)
@@ -124,23 +136,30 @@ def _all_at_once(path: Path, form: Form) -> list[tuple[str, list[Cell]]]:
 
 
 def _one_by_one(path: Path, form: Form) -> list[tuple[str, list[Cell]]]:
-    """Return the columns of plain cells: lists and objects may stand beside them, and are no rows at fault."""
-    first = Problems()
+    """Return the columns of plain cells, and those of lists of names; other lists and objects may stand beside them."""
+    first, plain = Problems(), replace(form, joiner=None)
     with open_table(path, (), problems=first, form=form) as table:
         header = table.header
-    found: list[tuple[str, list[Cell]]] = []
-    for name in header:
-        try:
-            with open_table(path, (name,), problems=first, form=form) as table:
-                found.append((name, [cells[0] for _, cells in islice(table.rows, ROWS)]))
-        except UserError:
-            # A parquet file says at once that a column holds neither text nor numbers.
-            if path.suffix.lower() != ".parquet":
-                raise
-    most = max((len(cells) for _, cells in found), default=0)
+    found = {name: _cells(path, plain, name, first) for name in header}
+    most = max(map(len, found.values()), default=0)
     if not most:
         first.raise_if_any()
-    return [(name, cells) for name, cells in found if len(cells) == most]
+    for name, cells in found.items():
+        if len(cells) < most:
+            lists = _cells(path, form, name, first)
+            found[name] = lists if column_of(name, lists).joined is not None else cells
+    return [(name, cells) for name, cells in found.items() if len(cells) == most]
+
+
+def _cells(path: Path, form: Form, name: str, problems: Problems) -> list[Cell]:
+    try:
+        with open_table(path, (name,), problems=problems, form=form) as table:
+            return [cells[0] for _, cells in islice(table.rows, ROWS)]
+    except UserError:
+        # A parquet file says at once that a column holds neither text nor numbers.
+        if path.suffix.lower() != ".parquet":
+            raise
+        return []
 
 
 def cells_of(path: Path, form: Form, name: str) -> list[Cell]:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from smartcli.data.accept import Skipped, SplitReader, SplitSource
+from smartcli.data.label_sets import label_reader
 from smartcli.data.labels import LabelReader, WrongLabel
 from smartcli.data.readers import Problems
+from smartcli.data.rows import Label
 from smartcli.data.saving import RowSink
 from smartcli.tasks import Task, TaskTable
 
@@ -39,7 +41,7 @@ def read_splits(
     """
     problems = Problems()
     reading = Reading(table)
-    readers = {task.name: LabelReader(task, (scales or {}).get(task.name)) for task in table}
+    readers = {task.name: label_reader(task, (scales or {}).get(task.name)) for task in table}
     learnt: dict[str, Task] = {}
     unknown: set[str] = set()
     for source in sources:
@@ -83,8 +85,20 @@ def _read_one(
     labelled = first[2] is not None
     sink.write(task.name, split, chain([first], rows), len(task.text), labelled)
     reading.skipped += reader.skipped
+    if task.kind == "multilabel" and split != "train" and labelled and reader.highest == 0:
+        # A column that is there and empty: nobody has labelled these rows.
+        labelled = False
+        written = sink.take_back(task.name, split)
+        bare = ((name, texts, None) for name, texts, _ in written.all())
+        sink.write(task.name, split, bare, written.sides, labelled)
+        if split == "test":
+            reading.notes.append(
+                f'task "{task.name}": no row of the test split has a label, so it counts as unlabelled'
+            )
     if not labelled and split == "dev":
-        reading.warnings.append(f'task "{task.name}": the dev split has no labels (all are -1), so it cannot be scored')
+        reading.warnings.append(
+            f'task "{task.name}": the dev split has no labels (all are -1 or empty), so it cannot be scored'
+        )
     if split == "train" and task.range is not None and _counts_to_one(task.range[1], labels.scale, reader.highest):
         low, high = task.range
         reading.warnings.append(
@@ -96,7 +110,13 @@ def _read_one(
 def renumber(sink: RowSink, task: str, split: str, numbers: Sequence[float]) -> None:
     """Write a split again with `numbers[i]` as the label of rows that have i."""
     rows = sink.take_back(task, split)
-    again = ((name, texts, None if label is None else numbers[int(label)]) for name, texts, label in rows.all())
+
+    def new(label: Label | None) -> Label | None:
+        if isinstance(label, tuple):
+            return tuple(sorted(int(numbers[number]) for number in label))
+        return None if label is None else numbers[int(label)]
+
+    again = ((name, texts, new(label)) for name, texts, label in rows.all())
     sink.write(task, split, again, rows.sides)
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,8 +24,10 @@ LETTERS = 1 << 22
 _SLICE = 64
 
 T = TypeVar("T")
-Row = tuple[str, tuple[str, ...], float | None]
-"""Id, one or two texts, label (a class number or a score; None in a split without labels)."""
+Label = float | tuple[int, ...]
+"""A class number or a score; of a multilabel task the numbers of all classes that a row has."""
+Row = tuple[str, tuple[str, ...], Label | None]
+"""Id, one or two texts, label (None in a split without labels)."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +57,23 @@ class SplitSummary:
 class SplitRows:
     """The rows of a split; the texts stay in the memory-mapped file until asked for."""
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, table: pa.Table, classes: int = 0) -> None:
+        """Take a split's table; `classes` is C of a multilabel task (0: the classes that its rows have)."""
         self.ids: pa.ChunkedArray = table["id"]
         self.texts: tuple[pa.ChunkedArray, ...] = tuple(
             table[name] for name in table.column_names if name.startswith("text")
         )
         self.labels: np.ndarray | None = None
-        """(n,) float64: class numbers or scores; None where the split has none."""
+        """(n,) float64: class numbers or scores; of a multilabel task (n, C) int8: 1 for each label of a row, else 0.
+
+        None where the split has none.
+        """
         if "label" in table.column_names:
-            self.labels = np.ascontiguousarray(table["label"].to_numpy(), dtype=np.float64)
+            column = table["label"]
+            if pa.types.is_list(column.type):
+                self.labels = _dense(column, classes)
+            else:
+                self.labels = np.ascontiguousarray(column.to_numpy(), dtype=np.float64)
             self.labels.setflags(write=False)
 
     def __len__(self) -> int:
@@ -87,7 +97,11 @@ class SplitRows:
     def all(self) -> Iterator[Row]:
         """Yield every row as it was written: id, texts, label or None."""
         ids = (str(value) for value in self.ids.to_pylist())
-        labels = repeat(None) if self.labels is None else map(float, self.labels)
+        labels: Iterable[Label | None] = repeat(None)
+        if self.labels is not None and self.labels.ndim == 2:
+            labels = (tuple(np.flatnonzero(row).tolist()) for row in self.labels)
+        elif self.labels is not None:
+            labels = map(float, self.labels)
         columns = [self.batches(side) for side in range(self.sides)]
         texts = (row for batch in zip(*columns, strict=True) for row in zip(*batch, strict=True))
         yield from zip(ids, texts, labels, strict=False)
@@ -98,11 +112,27 @@ class SplitRows:
         return _in_batches((text for part in slices for text in part), len, size)
 
 
+def _dense(column: pa.ChunkedArray, classes: int) -> np.ndarray:
+    """Return lists of class numbers as (n, C) int8 of 0 and 1."""
+    numbers = column.combine_chunks()
+    if isinstance(numbers, pa.ChunkedArray):
+        numbers = pa.concat_arrays(numbers.chunks) if numbers.num_chunks else pa.array([], type=column.type)
+    flat = numbers.flatten().to_numpy(zero_copy_only=False)
+    sizes = numbers.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
+    out = np.zeros((len(sizes), classes or int(flat.max(initial=-1)) + 1), dtype=np.int8)
+    out[np.repeat(np.arange(len(sizes)), sizes), flat] = 1
+    return out
+
+
 def write_rows(path: Path, rows: Iterable[Row], sides: int, labelled: bool) -> SplitSummary:
     """Write `rows` to `path` batch by batch and return its summary; the hash does not depend on batches."""
     fields = [("id", pa.string()), *((f"text{side}", pa.string()) for side in range(sides))]
+    rows = iter(rows)
+    first = next(rows, None)
+    rows = rows if first is None else chain([first], rows)
     if labelled:
-        fields.append(("label", pa.float64()))
+        several = first is not None and isinstance(first[2], tuple)
+        fields.append(("label", pa.list_(pa.int32()) if several else pa.float64()))
     schema = pa.schema(fields)
     digest = hashlib.sha256()
     count = needed = 0
@@ -155,12 +185,15 @@ def hash_form(rows: Sequence[Row]) -> bytes:
     return "".join([_encode(row) + "\n" for row in rows]).encode("utf-8")
 
 
-def open_rows(path: Path, summary: SplitSummary, remedy: str) -> SplitRows:
-    """Map a split's file into memory; a SmartCliError names a file that was altered since it was written."""
+def open_rows(path: Path, summary: SplitSummary, remedy: str, classes: int = 0) -> SplitRows:
+    """Map a split's file into memory; a SmartCliError names a file that was altered since it was written.
+
+    `classes` is C of a multilabel task, whose labels are (n, C).
+    """
     try:
         intact = path.stat().st_size == summary.size and hash_file(path) == summary.file_hash
         if not intact:
             raise SmartCliError(f"{path}: altered since it was written (its SHA-256 does not fit); {remedy}")
-        return SplitRows(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
+        return SplitRows(pa.ipc.open_file(pa.memory_map(str(path))).read_all(), classes)
     except (OSError, pa.ArrowException) as error:
         raise SmartCliError(f"{path}: cannot be read: {error}; {remedy}") from error

@@ -12,7 +12,7 @@ from typing import Any
 
 from smartcli.data.readers import FORMATS, Problems, RawTable, open_stream, open_table
 from smartcli.data.readers.columns import Form, Wanted
-from smartcli.data.readers.lines import NAMES, UTF16, guess_encoding
+from smartcli.data.readers.lines import NAMES, UTF16, guess_encoding, unmarked_utf16
 from smartcli.data.readers.sheet import sheet_names
 from smartcli.errors import UserError
 from smartcli.tasks import Task
@@ -43,14 +43,16 @@ class RowsToLabel:
         return len(self.texts)
 
 
-def read_inputs(source: Path | bytes, task: Task) -> RowsToLabel:
+def read_inputs(source: Path | bytes, task: Task, encoding: str | None = None) -> RowsToLabel:
     """Read rows for a task from a file, or from the bytes of stdin, whose format is seen from its start.
+
+    `encoding` is that of its text where the caller says so.
 
     Every row must have the task's texts: a UserError lists the `file:line` of those that have not, as of
     any other fault.
     """
     problems = Problems()
-    with _opened(source, task.text, problems, _form(source, task)) as (table, kind):
+    with _opened(source, task.text, problems, _form(source, task, encoding)) as (table, kind):
         inputs = _read(table, kind, task, problems, source)
     problems.raise_if_any()
     if not inputs.rows:
@@ -58,19 +60,19 @@ def read_inputs(source: Path | bytes, task: Task) -> RowsToLabel:
     return inputs
 
 
-def columns_of(source: Path | bytes, task: Task) -> tuple[str, ...]:
+def columns_of(source: Path | bytes, task: Task, encoding: str | None = None) -> tuple[str, ...]:
     """Return the columns of a file, or of the bytes of stdin, read as rows for `task` are.
 
     Of JSON lines these are the keys of the first object. UserError where the rows cannot be read so.
     """
-    with _opened(source, (), Problems(), _form(source, task)) as (table, _):
+    with _opened(source, (), Problems(), _form(source, task, encoding)) as (table, _):
         return table.header
 
 
-def _form(source: Path | bytes, task: Task) -> Form:
+def _form(source: Path | bytes, task: Task, said: str | None) -> Form:
     kind = FORMATS.get(source.suffix.lower()) if isinstance(source, Path) else _kind_of(source)
     there = isinstance(source, bytes) or source.is_file()
-    encoding = _encoding_of(source, task) if there and kind in ("csv", "jsonl") else None
+    encoding = said or (_encoding_of(source, task) if there and kind in ("csv", "jsonl") else None)
     sheet = _sheet_of(source, task) if there and kind == "xlsx" and isinstance(source, Path) else None
     return Form(ANY_DELIMITER, encoding, sheet)
 
@@ -90,6 +92,8 @@ def _encoding_of(source: Path | bytes, task: Task) -> str | None:
     raw = source if isinstance(source, bytes) else source.read_bytes()
     if raw.startswith(UTF16):
         return "utf-16"
+    if (found := unmarked_utf16(raw)) is not None:
+        return found
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -97,9 +101,10 @@ def _encoding_of(source: Path | bytes, task: Task) -> str | None:
             return task.encoding
         name = STDIN if isinstance(source, bytes) else source
         line, byte = raw.count(NEWLINE, 0, error.start) + 1, raw[error.start]
-        reads = NAMES[guess_encoding(raw) or ""]
+        guess = guess_encoding(raw) or ""
         raise UserError(
-            f"{name}:{line}: expected UTF-8 text, found byte 0x{byte:02x}; it reads as {reads}: save the file as UTF-8"
+            f"{name}:{line}: expected UTF-8 text, found byte 0x{byte:02x}; it reads as {NAMES[guess]}: say --encoding "
+            f"{guess}, or save the file as UTF-8"
         ) from None
     return None
 

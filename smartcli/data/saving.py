@@ -42,17 +42,18 @@ class RowSink:
         self.splits.setdefault(task, {})[split] = summary
         return summary
 
-    def take_back(self, task: str, split: str) -> SplitRows:
+    def take_back(self, task: str, split: str, classes: int = 0) -> SplitRows:
         """Return a split that was written, and forget it; its rows stay readable as long as they are held."""
-        rows = self.open(task, split)
+        rows = self.open(task, split, classes)
         # The memory map outlives the name.
         (self.folder / rows_file(task, split)).unlink()
         del self.splits[task][split]
         return rows
 
-    def open(self, task: str, split: str) -> SplitRows:
-        """Read back a split that was written."""
-        return open_rows(self.folder / rows_file(task, split), self.splits[task][split], "prepare the data again")
+    def open(self, task: str, split: str, classes: int = 0) -> SplitRows:
+        """Read back a split that was written; `classes` is C of a multilabel task."""
+        path = self.folder / rows_file(task, split)
+        return open_rows(path, self.splits[task][split], "prepare the data again", classes)
 
 
 class _AlreadyThere(Exception):

@@ -72,7 +72,8 @@ class DataSet:
             if summary is None:
                 has = ", ".join(self.splits(task))
                 raise UserError(f'data set "{self.name}": task "{task}" has no {split} split; it has {has}')
-            self._opened[key] = open_rows(self.folder / rows_file(task, split), summary, _remedy(self.name))
+            path, classes = self.folder / rows_file(task, split), self.tasks.get(task).classes
+            self._opened[key] = open_rows(path, summary, _remedy(self.name), classes)
         return self._opened[key]
 
 

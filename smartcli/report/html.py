@@ -69,6 +69,8 @@ class Section:
     notes: tuple[str, ...] = ()
     figures: tuple[Drawn, ...] = ()
     calibration: Grid = field(default_factory=lambda: Grid((), ()))
+    classes: Grid = field(default_factory=lambda: Grid((), ()))
+    """Precision, recall and F1 of each class."""
     errors: tuple[ErrorTable, ...] = ()
     lineage: tuple[str, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()

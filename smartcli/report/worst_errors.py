@@ -19,7 +19,10 @@ Texts = Callable[[str, int], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class WorstRow:
-    """One error: `badness` is 1 - p(true class) for classes and |residual| for scores."""
+    """One error: `badness` is 1 - p(true class) for classes and |residual| for scores.
+
+    Of several labels it is that of the worst: 1 - p(label) for one that the row has, p(label) for another.
+    """
 
     id: str
     texts: tuple[str, ...] | None
@@ -36,14 +39,17 @@ def worst_errors(task: Task, rows: TaskPredictions, texts: Texts | None, limit: 
     """
     if rows.labels is None:
         return []
-    scores = task.kind == "regression"
+    scores, several = task.kind == "regression", task.kind == "multilabel"
     if scores:
         badness = np.abs(rows.predictions - rows.labels)
+    elif several:
+        shares = rows.predictions if rows.probabilities is None else rows.probabilities
+        badness = np.abs(shares - rows.labels).max(axis=1)
     elif rows.probabilities is not None:
         badness = 1.0 - rows.probabilities[np.arange(len(rows)), rows.labels.astype(np.int64)]
     else:
         badness = np.ones(len(rows))
-    wrong = rows.predictions != rows.labels
+    wrong = wrong_rows(rows)
     order = [int(i) for i in np.argsort(-badness, kind="stable") if wrong[i]][:limit]
     return [
         WorstRow(
@@ -52,13 +58,24 @@ def worst_errors(task: Task, rows: TaskPredictions, texts: Texts | None, limit: 
             _name(task, rows.labels[i]),
             _name(task, rows.predictions[i]),
             float(badness[i]),
-            None if scores or rows.probabilities is None else float(rows.probabilities[i, int(rows.predictions[i])]),
+            None
+            if scores or several or rows.probabilities is None
+            else float(rows.probabilities[i, int(rows.predictions[i])]),
         )
         for i in order
     ]
 
 
-def _name(task: Task, value: float) -> str:
+def wrong_rows(rows: TaskPredictions) -> np.ndarray:
+    """Return which rows (n,) are predicted otherwise than their label says; of several labels, any of them."""
+    wrong = np.asarray(rows.predictions != rows.labels)
+    return np.asarray(wrong.any(axis=1)) if wrong.ndim == 2 else wrong
+
+
+def _name(task: Task, value: float | np.ndarray) -> str:
+    if isinstance(value, np.ndarray):
+        has = [name for name, own in zip(task.labels, value, strict=True) if own]
+        return (task.labels_separator or "|").join(has) or "none"
     if task.kind == "regression":
         return f"{value:.2f}"
     number = int(value)

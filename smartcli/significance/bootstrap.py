@@ -21,16 +21,26 @@ INTERVAL = (2.5, 97.5)
 def resampled_scores(
     task: Task, labels: np.ndarray, predictions: np.ndarray, draws: int, random: np.random.Generator
 ) -> np.ndarray:
-    """Return the task's metric (draws, m) of (m, n) predictions, each draw on n rows drawn anew for all models."""
+    """Return the task's metric (draws, m) of (m, n) predictions, each draw on n rows drawn anew for all models.
+
+    Of a multilabel task labels are (n, C) and predictions (m, n, C).
+    """
     from smartcli.significance.weighted_metrics import weighted_scores
 
+    sets: np.ndarray | None = None
+    if labels.ndim == 2:
+        # Each set of labels becomes one number.
+        every = np.concatenate([labels[None], predictions]).reshape(-1, labels.shape[1])
+        sets, number = np.unique(every, axis=0, return_inverse=True)
+        labels, *others = number.reshape(-1, len(labels)).astype(np.float64)
+        predictions = np.stack(others)
     # Rows that agree in label and in every prediction are one group: a draw is how often each group came.
     rows, group, sizes = np.unique(np.vstack([labels, predictions]).T, axis=0, return_inverse=True, return_counts=True)
     out = np.empty((draws, len(predictions)))
     step = max(1, CELLS // len(labels))
     for start in range(0, draws, step):
         counts = _draw(group.reshape(-1), sizes, min(step, draws - start), random)
-        out[start : start + len(counts)] = weighted_scores(task, rows[:, 0], rows[:, 1:].T, counts)
+        out[start : start + len(counts)] = weighted_scores(task, rows[:, 0], rows[:, 1:].T, counts, sets)
     return out
 
 

@@ -15,8 +15,13 @@ NEAR_CONSTANT = 1e-13
 """Share of the mean square below which a variance is rounding."""
 
 
-def weighted_scores(task: Task, labels: np.ndarray, predictions: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return the task's metric (draws, m) of (m, n) predictions against (n,) labels, rows counted by (draws, n)."""
+def weighted_scores(
+    task: Task, labels: np.ndarray, predictions: np.ndarray, counts: np.ndarray, sets: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the task's metric (draws, m) of (m, n) predictions against (n,) labels, rows counted by (draws, n).
+
+    Of a multilabel task labels and predictions are row numbers of `sets` (s, C), each a set of labels as 0 and 1.
+    """
     if task.metric == "accuracy":
         right = counts @ (predictions == labels).T.astype(np.float64)
         return np.asarray(right / counts.sum(axis=1, keepdims=True))
@@ -24,20 +29,28 @@ def weighted_scores(task: Task, labels: np.ndarray, predictions: np.ndarray, cou
         return _pearson(labels, predictions, counts)
     if task.metric == "spearman":
         return np.stack([_spearman(labels, one, counts) for one in predictions], axis=1)
-    return _from_classes(task, labels, predictions, counts)
+    return _from_classes(task, labels, predictions, counts, sets)
 
 
-def _from_classes(task: Task, labels: np.ndarray, predictions: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _from_classes(
+    task: Task, labels: np.ndarray, predictions: np.ndarray, counts: np.ndarray, sets: np.ndarray | None
+) -> np.ndarray:
     """Balanced accuracy, F1 and Matthews' coefficient: from rows right, labelled and named, a class."""
-    classes = np.union1d(labels, predictions)
+    classes = np.union1d(labels, predictions) if sets is None else np.arange(sets.shape[1])
     right, true, named = [], [], []
     for one in classes:
-        is_class = (labels == one).astype(np.float64)
-        says = (predictions == one).T.astype(np.float64)
+        is_class, says = (
+            (values == one if sets is None else sets[values.astype(np.int64), one] > 0).astype(np.float64)
+            for values in (labels, predictions.T)
+        )
         right.append(counts @ (says * is_class[:, None]))
         true.append(np.repeat((counts @ is_class)[:, None], len(predictions), axis=1))
         named.append(counts @ says)
     r, t, p = np.stack(right), np.stack(true), np.stack(named)  # (classes, draws, m) each
+    if task.metric == "micro_f1":
+        return _ratio(2 * r.sum(axis=0), (t + p).sum(axis=0))
+    if task.metric == "macro_f1":
+        return _mean_over(2 * r, t + p)
     if task.metric == "balanced_accuracy":
         return _mean_over(r, t)
     if task.metric == "f1":
@@ -56,7 +69,7 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 def _mean_over(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """Return the mean ratio over the classes that occur, those with something below the line."""
-    return np.asarray(_ratio(above, below).sum(axis=0) / (below > 0).sum(axis=0))
+    return _ratio(_ratio(above, below).sum(axis=0), (below > 0).sum(axis=0))
 
 
 def _pearson(labels: np.ndarray, predictions: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -77,7 +77,7 @@ class Model:
         threshold: float | None = None,
         top: int | None = None,
     ) -> NDArray[Any] | pd.DataFrame:
-        """Return the class number (int64) or score (float64) of each text, (n,).
+        """Return the class number (int64) or score (float64) of each text, (n,); of several labels 0 or 1 each, (n, C).
 
         `texts` are sentences, or (one, other) pairs where the task has pairs. Scores may lie outside the task's
         range. A DataFrame that has the task's text columns comes back, its index kept, with the columns that
@@ -94,7 +94,7 @@ class Model:
         return found if self._task(task).kind == "regression" else found.astype(np.int64)
 
     def predict_proba(self, task: str, texts: Texts) -> NDArray[np.float64]:
-        """Return each class's probability, (n, C); an ensemble's is the mean of its members'.
+        """Return each class's (or label's) probability, (n, C); an ensemble's is the mean of its members'.
 
         UserError for a task of scores, which has none.
         """

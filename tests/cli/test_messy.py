@@ -179,6 +179,28 @@ def test_train_and_dev_files_are_one_task(smart: Smart, folder: Path, encoder: P
     assert "split" not in text.partition("[[task]]")[2]
 
 
+def test_a_workbook_with_a_title_above_its_header(smart: Smart, folder: Path, encoder: Path) -> None:
+    xlsx_of(folder / "tickets.xlsx", Data=[["Tickets of March"], [None], *rows_of()])
+    assert_topics(from_folder_to_predictions(smart, folder, encoder, NEW))
+    assert 'label = "topic"' in (folder / "tasks.toml").read_text()
+
+
+def test_utf_16_that_does_not_say_so(smart: Smart, folder: Path, encoder: Path) -> None:
+    (folder / "tickets.csv").write_bytes(csv_of(rows_of()).encode("utf-16-le"))
+    assert_topics(from_folder_to_predictions(smart, folder, encoder, NEW))
+    assert 'encoding = "utf-16-le"' in (folder / "tasks.toml").read_text()
+
+
+def test_several_labels_in_a_cell(smart: Smart, folder: Path, encoder: Path) -> None:
+    rows = rows_of()
+    for at, row in enumerate(rows[1:]):
+        row[1] = ("waste", "waste; roads", "roads", "parks; roads", "")[at % 5]
+    (folder / "tickets.csv").write_text(csv_of(rows))
+    found = from_folder_to_predictions(smart, folder, encoder, NEW)
+    assert {name for row in found for name in row["prediction"].split(";")} <= {*PARTS, ""}
+    assert 'labels_separator = ";"' in (folder / "tasks.toml").read_text()
+
+
 def test_a_workbook_with_two_sheets(smart: Smart, folder: Path, encoder: Path) -> None:
     xlsx_of(folder / "tickets.xlsx", Notes=[["read me"], ["hello"]], Data=rows_of())
     done = smart("init", folder)

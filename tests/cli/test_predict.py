@@ -246,12 +246,36 @@ def test_rows_are_read_in_the_encoding_and_from_the_sheet_of_the_task_that_they_
 def test_what_fits_no_task_because_it_cannot_be_read_says_why(desk: str, smart: Smart, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_bytes("message\nthe café is full\n".encode("cp1252"))
     for file, said in (
-        ("in.csv", "in.csv:2: expected UTF-8 text, found byte 0xe9; it reads as Windows-1252: save the file as UTF-8"),
+        ("in.csv", "in.csv:2: expected UTF-8 text, found byte 0xe9; it reads as Windows-1252: say --encoding cp1252"),
         ("none.csv", "none.csv: no such file"),
     ):
         done = smart("predict", desk, "--input", tmp_path / file)
         assert done.exit_code == 2
         assert said in done.stderr
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+def test_rows_may_have_another_form_than_the_tasks_own_files(
+    desk: str, smart: Smart, tmp_path: Path, delimiter: str, encoding: str
+) -> None:
+    rows = delimiter.join(("nr", "message")) + "\n" + delimiter.join(("1", "the café, the bin")) + "\n"
+    if delimiter == ",":
+        rows = rows.replace("the café, the bin", '"the café, the bin"')
+    (tmp_path / "in.csv").write_bytes(rows.encode(encoding))
+    words = ["--encoding", "cp1252"] if encoding == "cp1252" else []
+    done = smart("predict", desk, "--input", tmp_path / "in.csv", "--output", tmp_path / "out.csv", *words)
+    assert done.exit_code == 0, done.stderr
+    (row,) = rows_of((tmp_path / "out.csv").read_text(encoding="utf-8"))
+    assert (row["nr"], row["message"]) == ("1", "the café, the bin")
+    assert row["prediction"]
+
+
+def test_an_encoding_that_there_is_not_is_named(desk: str, smart: Smart) -> None:
+    done = smart("predict", desk, "--input", "-", "--encoding", "cp1552", input=NOTES)
+    assert done.exit_code == 2
+    assert '--encoding: "encoding" must be the name of a text encoding' in done.stderr
+    assert 'did you mean "cp1252"?' in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ def test_with_nothing_there_the_next_step_is_prepare(smart: Smart) -> None:
     result = smart()
     assert result.exit_code == 0
     assert "next: smart prepare demo" in result.stdout
+    assert "your own files: smart init FOLDER" in result.stdout
 
 
 def test_with_data_the_next_step_is_finetune(smart: Smart, home: Home) -> None:

@@ -81,3 +81,22 @@ def test_a_column_that_is_there_is_refused_but_class_is_left_out() -> None:
     assert check_free(["m", "class"], added, "in.csv: has") == ("prediction", "probability")
     with pytest.raises(UserError, match=r'in\.csv: has a column "probability" already'):
         check_free(["probability"], added, "in.csv: has")
+
+
+TOPICS = Task(
+    name="topics", kind="multilabel", text=("m",), label="t", labels=("waste", "roads", "parks"), labels_separator=","
+)
+
+
+def test_several_labels_are_joined_as_in_the_tasks_own_files() -> None:
+    rows = TaskPredictions(
+        "t", ["0", "1"], None, np.array([[0, 1, 1], [0, 0, 0]]), np.array([[0.1, 0.6, 0.7], [0.4, 0.2, 0.1]])
+    )
+    assert answers(TOPICS, rows, Wish()) == {"prediction": ["roads,parks", ""]}
+    out = answers(TOPICS, rows, Wish(probabilities=True, threshold=0.4, top=1))
+    assert tuple(out) == columns_for(TOPICS, Wish(probabilities=True, threshold=0.4, top=1))
+    assert out["prediction"] == ["roads,parks", "waste"]
+    assert (out["p_waste"], out["top1"], out["top1_probability"]) == ([0.1, 0.4], ["parks", "waste"], [0.7, 0.4])
+    columns = Task(name="c", kind="multilabel", text=("m",), label="0, 1", label_columns=("0", "1"), labels=("0", "1"))
+    both = TaskPredictions("c", ["0"], None, np.array([[1, 1]]), np.array([[0.9, 0.8]]))
+    assert answers(columns, both, Wish()) == {"prediction": ["0|1"]}

@@ -125,3 +125,22 @@ def test_a_long_header_is_no_row(tmp_path: Path) -> None:
 def test_an_answer_that_is_no_column_is_refused(tmp_path: Path, answers: Answers, said: str) -> None:
     with pytest.raises(UserError, match=said):
         guess_task(table(tmp_path, message=TEXT, topic=TOPIC), answers)
+
+
+def test_joined_names_are_the_label_and_no_text(tmp_path: Path) -> None:
+    names = ["rubbish|broken roads", "rubbish", "broken roads", "green parks|rubbish", "green parks|broken roads", ""]
+    guess = guess_task(table(tmp_path, message=TEXT, topics=names * 4))
+    assert (guess.values["text"], guess.values["label"], guess.values["kind"]) == (["message"], "topics", "multilabel")
+
+
+def test_several_columns_of_0_and_1_may_be_the_labels_together(tmp_path: Path) -> None:
+    columns = {name: [str(int(i % step == 0)) for i in range(COUNT)] for name, step in (("roads", 2), ("waste", 3))}
+    looked = table(tmp_path, message=TEXT, **columns)
+    assert asked(guess_task(looked)) == {"--label": ("roads", "waste", "roads,waste")}
+    guess = guess_task(looked, Answers(label="roads,waste"))
+    assert guess.values["label"] == ["roads", "waste"]
+    assert guess.values["kind"] == "multilabel"
+    with pytest.raises(UserError, match='"message" holds'):
+        guess_task(looked, Answers(label="message,waste", text=("message",)))
+    with pytest.raises(UserError, match='has no column "waist"'):
+        guess_task(looked, Answers(label="roads,waist"))

@@ -38,6 +38,11 @@ def test_a_file_alone_is_all_its_rows_whatever_it_is_called(file: str, name: str
     assert groups(file) == {name: {"train": file}}
 
 
+def test_a_file_alone_keeps_what_it_is_called() -> None:
+    found = group_files([Path("a") / name for name in ("topic-test.csv", "tone.csv", "mood-dev.csv", "mood-train.csv")])
+    assert [(group.name, group.called) for group in found] == [("topic", "test"), ("tone", None), ("mood", None)]
+
+
 def test_words_that_hold_a_split_word_are_no_split() -> None:
     assert groups("trainers.csv", "latest.csv", "device.csv").keys() == {"trainers", "latest", "device"}
 

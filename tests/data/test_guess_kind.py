@@ -97,3 +97,33 @@ def test_what_cannot_be_is_refused(values: list[str], answers: Answers, said: st
 def test_decimal_commas_may_be_names() -> None:
     guess = kind_of(["0,5", "1,5", "2"], answers=Answers(kind="classification"))
     assert guess.values["labels"] == ["0,5", "1,5", "2"]
+
+
+SEVERAL = ["roads", "waste", "roads|waste", "parks|roads", ""]
+
+
+def test_names_joined_in_a_cell_are_several_labels() -> None:
+    guess = kind_of(SEVERAL * 3)
+    assert guess.values == {
+        "kind": "multilabel",
+        "labels_separator": "|",
+        "labels": ["parks", "roads", "waste"],
+        "metric": "micro_f1",
+    }
+    assert guess.notes == ["3 rows have an empty cell, which says that none of the labels fits"]
+
+
+def test_joined_names_that_never_stand_alone_are_open() -> None:
+    values = ["Sales, EU", "Sales, US", "Help, EU", "Help, US"] * 3
+    guess = kind_of(values)
+    assert [(choice.option, choice.choices) for choice in guess.open] == [("--kind", ("classification", "multilabel"))]
+    assert kind_of(values, answers=Answers(kind="classification")).values["labels"][0] == "Help, EU"
+    several = kind_of(values, answers=Answers(kind="multilabel", labels=("US", "EU", "Help", "Sales")))
+    assert several.values["labels"] == ["US", "EU", "Help", "Sales"]
+
+
+def test_what_is_not_joined_is_refused_as_multilabel() -> None:
+    with pytest.raises(UserError, match="are no names joined by one of"):
+        kind_of(["roads", "waste"] * 3, answers=Answers(kind="multilabel"))
+    with pytest.raises(UserError, match="holds 'waste' too"):
+        kind_of(SEVERAL * 3, answers=Answers(labels=("parks", "roads")))

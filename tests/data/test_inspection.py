@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smartcli.data.inspection import ADVICE, balance, count_duplicates, find_conflicts, findings_on_balance, lengths
+from smartcli.data.inspection import (
+    ADVICE,
+    ADVICE_ON_SETS,
+    balance,
+    count_duplicates,
+    find_conflicts,
+    findings_on_balance,
+    lengths,
+)
 from smartcli.data.rows import Row, SplitRows
 from smartcli.data.saving import RowSink
 from smartcli.tasks import parse_task
@@ -32,15 +40,33 @@ def test_balance_counts_classes_and_fifths_of_the_range() -> None:
 
 
 def test_odd_balance_is_put_into_words() -> None:
-    assert findings_on_balance(MOOD, "dev", {"bad": 1, "fair": 0, "good": 99}) == [
+    assert findings_on_balance(MOOD, "dev", {"bad": 1, "fair": 0, "good": 99}, 100) == [
         'task "t", dev: no row of class "fair"',
-        f'task "t", dev: class "bad" has 1 of 100 rows; {ADVICE}',
-        f'task "t", dev: 99% of the rows are of class "good"; accuracy alone will say little; {ADVICE}',
+        'task "t", dev: class "bad" has 1 of 100 rows, so its score rests on few',
+        'task "t", dev: 99% of the rows are of class "good", so accuracy alone will say little',
     ]
-    assert findings_on_balance(MOOD, "dev", {"bad": 30, "fair": 30, "good": 40}) == []
-    assert findings_on_balance(MOOD, "test", None) == []
+    assert findings_on_balance(MOOD, "dev", {"bad": 30, "fair": 30, "good": 40}, 100) == []
+    assert findings_on_balance(MOOD, "test", None, 9) == []
     same = {"lowest": 2.0, "highest": 2.0, "mean": 2.0, "fifths": []}
-    assert findings_on_balance(SCORE, "dev", same) == ['task "t", dev: every score is 2, so a correlation is undefined']
+    assert findings_on_balance(SCORE, "dev", same, 9) == [
+        'task "t", dev: every score is 2, so a correlation is undefined'
+    ]
+
+
+def test_a_class_is_rare_from_one_row_to_four_of_the_largest_on() -> None:
+    assert findings_on_balance(MOOD, "train", {"bad": 26, "fair": 100, "good": 30}, 156) == []
+    assert findings_on_balance(MOOD, "train", {"bad": 25, "fair": 100, "good": 20}, 145) == [
+        'task "t", train: class "good" has 20 rows beside 100 of "fair" (and 1 other class is rare too); from 1 : 4 on '
+        f"a rare class is found less often; {ADVICE}"
+    ]
+    weighted = parse_task({**MOOD.to_json(), "class_weights": "balanced"}, "t")
+    assert findings_on_balance(weighted, "train", {"bad": 25, "fair": 100, "good": 20}, 145) == []
+    sets = parse_task({**BASE, "kind": "multilabel", "labels": ["bad", "good"], "labels_separator": ","}, "t")
+    assert findings_on_balance(sets, "train", {"bad": 50, "good": 21}, 100) == []
+    assert findings_on_balance(sets, "train", {"bad": 95, "good": 20}, 100) == [
+        'task "t", train: class "good" has 20 rows beside 80 without it; from 1 : 4 on a rare class is found less '
+        f"often; {ADVICE_ON_SETS}"
+    ]
 
 
 def test_lengths_count_special_tokens_and_what_is_cut(tmp_path: Path) -> None:

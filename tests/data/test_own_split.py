@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smartcli.data.own_split import assign, strata, text_of
+from smartcli.data.own_split import assign, group_keys, strata, text_of
 from smartcli.data.store import open_data
 from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.task_keys import Shares
-from smartcli.tasks import parse_task
+from smartcli.tasks import SPLITS, parse_task
 from smartcli.workflows.preparing.preparation import prepare
 
 TABLE = """
@@ -44,6 +44,39 @@ def rows_of(count: int, rare: int = 0) -> list[dict[str, object]]:
 def test_pairs_in_either_order_letters_case_and_spaces_are_one_text() -> None:
     assert text_of(("A  cat", "a DOG ")) == text_of(("a dog", "a cat"))
     assert text_of(("a cat", "a dog")) != text_of(("a cat a dog",))
+
+
+def test_pairs_that_share_a_sentence_have_one_key_whatever_their_order() -> None:
+    alone = [(f"one {i}", f"other {i}") for i in range(40)]
+    chain = [("a cat", "a dog"), ("A dog", "a bird"), ("a fish", "a bird")]
+    keys, apart = group_keys([*alone, *chain])
+    assert apart == 0
+    assert keys[:40] == [text_of(pair) for pair in alone], "as if nothing were shared"
+    assert len(set(keys[40:])) == 1
+    again, _ = group_keys([*reversed(chain), *alone])
+    assert set(again[:3]) == set(keys[40:])
+
+
+def test_a_chain_that_holds_too_many_rows_is_divided_and_counted() -> None:
+    rows = [("the same question", f"answer {i % 20}") for i in range(30)] + [(f"a {i}", f"b {i}") for i in range(30)]
+    keys, apart = group_keys(rows)
+    assert apart == 30
+    assert keys == [text_of(pair) for pair in rows]
+
+
+def test_sentences_of_single_texts_are_their_own_keys() -> None:
+    assert group_keys([("a",), ("b",), ("A ",)]) == (["a", "b", "a"], 0)
+
+
+def test_no_sentence_of_a_pair_stands_on_two_sides(home: Home, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    rows = [{"a": f"question {i // 2}", "b": f"reply {i}", "topic": str(draw.choice(["x", "y"]))} for i in range(200)]
+    prepare(home, str(folder_with(tmp_path / "pairs", rows, text='["a", "b"]')), encoder="minilm")
+    data = open_data(home, "pairs")
+    seen = {split: {text for _, texts, _ in data.rows("topic", split).all() for text in texts} for split in SPLITS}
+    assert all(16 <= len(data.rows("topic", split)) <= 24 for split in ("dev", "test"))
+    assert not seen["train"] & seen["dev"]
+    assert not (seen["train"] | seen["dev"]) & seen["test"]
 
 
 def test_each_stratum_gives_its_shares_and_a_rare_one_at_least_a_text() -> None:

@@ -78,3 +78,24 @@ def test_any_id_and_float_come_back_exactly(ids: list[str], value: float) -> Non
 def test_anything_else_is_refused_with_its_line(content: str, says: str) -> None:
     with pytest.raises(SmartCliError, match=says):
         read_predictions(content.encode(), "p.csv")
+
+
+SETS = "task,id,label,prediction,p0,p1\ntopics,a,0|1,1|1,0.75,0.5\ntopics,b,0|0,0|1,0.25,0.5\n"
+
+
+def test_several_labels_stand_as_0_and_1_a_class() -> None:
+    found = read_predictions(SETS.encode(), "p.csv")
+    labels = found["topics"].labels
+    assert labels is not None
+    assert labels.tolist() == [[0, 1], [0, 0]]
+    assert found["topics"].predictions.tolist() == [[1, 1], [0, 1]]
+    assert write_predictions(found).decode() == SETS
+
+
+@pytest.mark.parametrize(
+    "row",
+    ["topics,a,0|1,1,0.75,0.5", "topics,a,0|2,1|1,0.75,0.5", "topics,a,0|1,1|1|0,0.75,0.5", "topics,a,0|1,1|1,,"],
+)
+def test_several_labels_of_another_form_are_refused(row: str) -> None:
+    with pytest.raises(SmartCliError, match="not a predictions file"):
+        read_predictions(f"task,id,label,prediction,p0,p1\n{row}\n".encode(), "p.csv")

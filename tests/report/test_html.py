@@ -34,6 +34,9 @@ def make_page() -> Page:
         "finetune",
         figures=(drawn,),
         calibration=Grid((Column("task"), Column("ECE", True)), ((Cell("mood"), number(0.0425)),)),
+        classes=Grid(
+            (Column("task"), Column("class"), Column("recall", True)), ((Cell("mood"), Cell(NASTY), number(0.25)),)
+        ),
         errors=(ErrorTable("mood", "1 − p(true)", "3 of 7 rows", ("first", "second"), rows),),
         lineage=("started from ckpt0",),
         settings=(("lambda", "5"), ("name", NASTY)),

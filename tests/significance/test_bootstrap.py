@@ -40,6 +40,19 @@ def test_the_interval_of_a_correlation_is_scipys() -> None:
     assert np.percentile(drawn, [2.5, 97.5]) == pytest.approx([expected.low, expected.high], abs=0.006)
 
 
+def test_sets_of_labels_are_drawn_by_rows() -> None:
+    task = parse_task(
+        {"name": "s", "kind": "multilabel", "text": "a", "label": "l", "labels": ["x", "y"], "labels_separator": ","},
+        "t",
+    )
+    labels = np.tile([[1.0, 0.0], [0.0, 1.0]], (50, 1))
+    half = np.where(np.arange(100)[:, None] < 50, labels, 1 - labels)
+    found = resampled_scores(task, labels, np.stack([labels, half]), 2000, np.random.default_rng(0))
+    assert (found[:, 0] == 1).all()
+    assert found[:, 1].mean() == pytest.approx(0.5, abs=0.01)
+    assert found[:, 1].std() == pytest.approx(0.05, rel=0.06)
+
+
 def test_p_counts_the_draws_that_are_as_far_from_the_difference_as_it_is_from_zero() -> None:
     # of 99 draws one is 0 and two are 4, which is as far from 2, and the sample itself: 4 of 100
     found = judge(np.array([0.0] + [4.0] * 2 + [2.5] * 96), 2.0)

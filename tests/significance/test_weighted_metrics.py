@@ -15,6 +15,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "classification": {"labels": ["a", "b", "c", "d"]},
     "binary": {},
     "regression": {"range": [0, 5]},
+    "multilabel": {"labels": ["a", "b", "c"], "labels_separator": ","},
 }
 
 
@@ -22,7 +23,10 @@ def task_of(kind: str, metric: str) -> Task:
     return parse_task({"name": "t", "kind": kind, "text": "a", "label": "l", "metric": metric, **KINDS[kind]}, "t")
 
 
-@pytest.mark.parametrize(("kind", "metric"), [(kind, one) for kind, all_ in METRICS_OF_KIND.items() for one in all_])
+SINGLE = [(kind, one) for kind, all_ in METRICS_OF_KIND.items() if kind != "multilabel" for one in all_]
+
+
+@pytest.mark.parametrize(("kind", "metric"), SINGLE)
 def test_counted_rows_score_as_repeated_rows_do(kind: str, metric: str) -> None:
     task, random = task_of(kind, metric), np.random.default_rng(0)
     n = 30
@@ -39,6 +43,20 @@ def test_counted_rows_score_as_repeated_rows_do(kind: str, metric: str) -> None:
         for model in range(3):
             expected = score(task, np.repeat(labels, times), np.repeat(predictions[model], times)).value
             assert found[draw, model] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("metric", METRICS_OF_KIND["multilabel"])
+def test_counted_sets_score_as_repeated_sets_do(metric: str) -> None:
+    task, random, n = task_of("multilabel", metric), np.random.default_rng(0), 12
+    sets = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 1], [1, 1, 0]], float)
+    labels, predictions = random.integers(0, 4, n), random.integers(0, 4, (2, n))
+    counts = np.stack([np.bincount(random.integers(0, n, n), minlength=n) for _ in range(20)]).astype(float)
+    counts[0] = labels == 0
+    found = weighted_scores(task, labels.astype(float), predictions.astype(float), counts, sets)
+    for draw, times in enumerate(counts.astype(int)):
+        for model in range(2):
+            expected = score(task, np.repeat(sets[labels], times, 0), np.repeat(sets[predictions[model]], times, 0))
+            assert found[draw, model] == pytest.approx(expected.value, abs=1e-12)
 
 
 @pytest.mark.parametrize("metric", ["pearson", "spearman"])

@@ -273,3 +273,18 @@ def test_the_device_is_one_that_there_is(shop: Shop) -> None:
     assert smartcli.load("ckpt3", device="cpu").predict("sts", PAIRS).shape == (3,)
     with pytest.raises(smartcli.UserError, match="device must be one of auto, cpu, cuda; found 'gpu'"):
         smartcli.load("ckpt3", device="gpu")
+
+
+def test_frames_with_several_labels_a_row(shop: Shop) -> None:
+    frame = tickets().rename(columns={"topic": "topics"})
+    frame["topics"] = [[["waste"], ["roads", "waste"], [], ["parks"], ["parks", "roads"]][i % 5] for i in range(30)]
+    guessed = smartcli.finetune(frame, encoder=str(shop.encoder), **QUICK)
+    assert guessed.labels("task") == ("parks", "roads", "waste")
+    assert guessed.predict("task", ["the bin is full"]).shape == (1, 3)
+    for name in ("parks", "roads", "waste"):
+        frame[name] = [int(name in own) for own in frame["topics"]]
+    task = {"name": "topics", "kind": "multilabel", "text": "message", "label": ["parks", "roads", "waste"]}
+    model = smartcli.finetune(frame, [task], encoder=str(shop.encoder), sampling="balanced", **QUICK)
+    labelled = model.predict("topics", frame.head(2), threshold=0.0001, probabilities=True)
+    assert labelled["prediction"].tolist() == ["parks|roads|waste"] * 2
+    assert {"p_parks", "p_roads", "p_waste"} <= set(labelled.columns)

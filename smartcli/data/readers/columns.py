@@ -26,6 +26,22 @@ class Form:
     """Of csv files: the one that was declared, or those to choose from."""
     encoding: str | None = None
     sheet: str | None = None
+    joiner: str | None = None
+    """What joins the names of a cell that is a list, in JSON lines and parquet; None where lists are wrong."""
+    lists: str | None = None
+    """The one column that may hold lists; None for any."""
+
+    def join_list(self, column: str, cell: object) -> object:
+        """Return a list of names or numbers as one text; ValueError where a name holds the joiner; else the cell."""
+        if not isinstance(cell, list) or self.joiner is None or self.lists not in (None, column):
+            return cell
+        if not all(isinstance(item, str | int) and not isinstance(item, bool) for item in cell):
+            return cell
+        names = [str(item) for item in cell]
+        for name in names:
+            if self.joiner in name:
+                raise ValueError(f'"{column}" has the label {shorten(name, 30)}, which holds {self.joiner!r} itself')
+        return self.joiner.join(names)
 
 
 PLAIN = Form()

@@ -28,7 +28,7 @@ def read_json_lines(
         raise UserError(f"{name}:1: the file is empty; expected one JSON object a line")
     header = tuple(first[1])
     columns = wanted.choose(header, f"{name}:{first[0]}")
-    return header, columns, _rows(first, objects, name, columns, wanted, problems)
+    return header, columns, _rows(first, objects, name, columns, wanted, problems, form)
 
 
 def _rows(
@@ -38,13 +38,19 @@ def _rows(
     columns: tuple[str, ...],
     wanted: Wanted,
     problems: Problems,
+    form: Form,
 ) -> Iterator[tuple[int, Sequence[Cell]]]:
     absent = [column for column in wanted.optional if column not in columns]
     item: tuple[int, dict[str, Any]] | None = first
     while item is not None:
         line, row = item
         late = next((column for column in absent if row.get(column) is not None), None)
-        cells = [row.get(column) for column in columns]
+        try:
+            cells = [form.join_list(column, row.get(column)) for column in columns]
+        except ValueError as error:
+            problems.add(f"{name}:{line}: {error}; declare another labels_separator")
+            item = next(objects, None)
+            continue
         wrong = next((cell for cell in cells if isinstance(cell, dict | list)), None)
         if late is not None:
             problems.add(f'{name}:{line}: "{late}" stands here but not in the first row; expected it in all or in none')
@@ -53,7 +59,7 @@ def _rows(
         elif any(isinstance(cell, str) and not _is_text(cell) for cell in cells):
             problems.add(f"{name}:{line}: found a NUL or half a surrogate pair; expected text")
         else:
-            yield line, cells
+            yield line, cells  # type: ignore[misc]
         item = next(objects, None)
 
 

@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 BLOCK = 1 << 20
 BOM = b"\xef\xbb\xbf"
+LOOKED_AT = 4096
+"""Bytes by which UTF-16 is told."""
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 NAMES = {"cp1252": "Windows-1252", "latin-1": "Latin-1"}
 
@@ -51,9 +53,11 @@ def _in_encoding(raw: bytes, encoding: str) -> Iterator[str]:
 
 
 def guess_encoding(raw: bytes) -> str | None:
-    """Return what a text reads as, of UTF-8 (None), UTF-16 with a byte order mark, Windows-1252 and Latin-1."""
+    """Return what a text reads as, of UTF-8 (None), UTF-16, Windows-1252 and Latin-1."""
     if raw.startswith(UTF16):
         return "utf-16"
+    if (found := unmarked_utf16(raw)) is not None:
+        return found
     for name in ("utf-8", "cp1252"):
         try:
             raw.decode(name)
@@ -61,6 +65,18 @@ def guess_encoding(raw: bytes) -> str | None:
             continue
         return None if name == "utf-8" else name
     return "latin-1"
+
+
+def unmarked_utf16(raw: bytes) -> str | None:
+    """Return utf-16-le or utf-16-be where a text without byte order mark looks so: most of every other byte are NUL."""
+    pairs = min(len(raw), LOOKED_AT) // 2
+    if pairs < 2 or raw.startswith(UTF16):
+        return None
+    zeros = [raw[side : 2 * pairs : 2].count(0) for side in (0, 1)]
+    for name, (text, high) in {"utf-16-le": zeros, "utf-16-be": zeros[::-1]}.items():
+        if high > 0.5 * pairs and text < 0.05 * pairs:
+            return name
+    return None
 
 
 def _blocks(stream: BinaryIO) -> Iterator[io.StringIO]:
@@ -80,6 +96,12 @@ def _blocks(stream: BinaryIO) -> Iterator[io.StringIO]:
             raise BadBytes(
                 1,
                 'expected UTF-8 text, found UTF-16; write encoding = "utf-16" in tasks.toml, or save the file as UTF-8',
+            )
+        if line == 1 and (found := unmarked_utf16(whole)) is not None:
+            raise BadBytes(
+                1,
+                f'expected UTF-8 text, found what reads as UTF-16; write encoding = "{found}" in tasks.toml, or save '
+                "the file as UTF-8",
             )
         yield from _decoded(whole, line)
         line += whole.count(b"\n")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Any, BinaryIO
 
 from smartcli.data.readers.columns import Form, Wanted
 from smartcli.data.readers.problems import Problems
 from smartcli.errors import UserError, suggest
+
+LOOKED_AT = 20
+"""Rows in which the header is sought."""
 
 Cell = str | int | float | bool | None
 Rows = Iterator[tuple[int, Sequence[Cell]]]
@@ -17,19 +21,41 @@ Rows = Iterator[tuple[int, Sequence[Cell]]]
 def read_sheet(
     stream: BinaryIO, name: str, wanted: Wanted, problems: Problems, form: Form
 ) -> tuple[tuple[str, ...], tuple[str, ...], Rows]:
-    """Return the header, the columns to read, and the rows (row number from 2, cells of these columns).
+    """Return the header, the columns to read, and the rows (row number, cells of these columns).
 
-    A cell that is a date or a time is its text in ISO form. UserErrors: no xlsx file, several sheets and none named.
+    The header is the first row, or the one below a title: rows of one cell at most, above a row of names that is as
+    wide as any. A cell that is a date or a time is its text in ISO form. UserErrors: no xlsx file, several sheets and
+    none named.
     """
     rows = _sheet(_book(stream, name), name, form.sheet).iter_rows(values_only=True)
-    header = tuple("" if cell is None else str(cell) for cell in next(rows, ()))
-    while header and not header[-1]:
-        header = header[:-1]
+    first = list(islice(rows, LOOKED_AT))
+    at = _header_at(first, wanted)
+    header = _names(first[at]) if first else ()
     if not header:
         raise UserError(f"{name}:1: the sheet is empty; expected a header with column names, then rows")
-    columns = wanted.choose(header, f"{name}:1")
+    columns = wanted.choose(header, f"{name}:{at + 1}")
     places = list(range(len(header))) if wanted.everything else [header.index(column) for column in columns]
-    return header, columns, _rows(rows, name, places, problems)
+    return header, columns, _rows(chain(first[at + 1 :], rows), at + 2, name, places, problems)
+
+
+def _names(row: Sequence[Any]) -> tuple[str, ...]:
+    names = tuple("" if cell is None else str(cell) for cell in row)
+    while names and not names[-1]:
+        names = names[:-1]
+    return names
+
+
+def _header_at(rows: Sequence[Sequence[Any]], wanted: Wanted) -> int:
+    """Return where the header stands among a sheet's first rows: at 0, unless a title stands above it."""
+    filled = [[cell for cell in row if cell is not None and str(cell).strip()] for row in rows]
+    widest = max(map(len, filled), default=0)
+    if not filled or (wanted.needed and set(wanted.needed) <= set(_names(rows[0]))):
+        return 0
+    for at, cells in enumerate(filled):
+        if len(cells) > 1:
+            named = all(isinstance(cell, str) for cell in cells) and len(set(cells)) == len(cells) == widest
+            return at if named else 0
+    return 0
 
 
 def sheet_names(stream: BinaryIO, name: str) -> tuple[str, ...]:
@@ -70,8 +96,8 @@ def _sheet(book: Any, name: str, wanted: str | None) -> Any:
     return next(iter(sheets.values()))
 
 
-def _rows(rows: Iterator[tuple[Any, ...]], name: str, places: Sequence[int], problems: Problems) -> Rows:
-    for number, row in enumerate(rows, 2):
+def _rows(rows: Iterable[tuple[Any, ...]], start: int, name: str, places: Sequence[int], problems: Problems) -> Rows:
+    for number, row in enumerate(rows, start):
         cells = [_plain(row[place]) if place < len(row) else None for place in places]
         if all(cell is None for cell in row):
             continue  # Excel keeps rows that once held something.

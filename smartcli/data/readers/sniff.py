@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from smartcli.data.readers.columns import Form
-from smartcli.data.readers.lines import BLOCK, guess_encoding
+from smartcli.data.readers.lines import BLOCK, guess_encoding, unmarked_utf16
 from smartcli.data.readers.sheet import sheet_names
 from smartcli.data.readers.table import FORMATS
 from smartcli.errors import UserError
@@ -20,6 +20,8 @@ SAMPLE = 1 << 18
 DELIMITERS = (",", "\t", ";", "|")
 USUAL = (",", "\t", None)
 LINES = 50
+JOINER = "|"
+"""Joins the names of cells that are lists, while it is looked what they are."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Sniffed:
     def form(self, sheet: str | None = None) -> Form:
         """Return how to read it, with `sheet` or its only one."""
         only = self.sheets[0] if len(self.sheets) == 1 else None
-        return Form((self.separator,) if self.separator else None, self.encoding, sheet or only)
+        return Form((self.separator,) if self.separator else None, self.encoding, sheet or only, JOINER)
 
 
 def sniff(path: Path) -> Sniffed:
@@ -67,8 +69,12 @@ def sniff(path: Path) -> Sniffed:
 def _encoding(stream: BinaryIO) -> tuple[str | None, bool]:
     """Return what a whole file reads as (`guess_encoding`), and whether it is ASCII alone; by the block while UTF-8."""
     decoder, plain = codecs.getincrementaldecoder("utf-8")(), True
+    first = True
     try:
         while block := stream.read(BLOCK):
+            if first and (found := unmarked_utf16(block)) is not None:
+                return found, False
+            first = False
             plain = plain and block.isascii()
             decoder.decode(block)
         decoder.decode(b"", final=True)

@@ -79,7 +79,7 @@ def open_stream(
     if kind == "xlsx":
         return RawTable(name, *read_sheet(stream, name, wanted, problems, form), guessed=True)
     if kind == "parquet":
-        return RawTable(name, *read_parquet(stream, name, wanted, problems))
+        return RawTable(name, *read_parquet(stream, name, wanted, problems, form))
     if kind == "jsonl":
         return RawTable(name, *read_json_lines(stream, name, wanted, problems, form))
     return RawTable(name, *read_delimited(stream, name, wanted, problems, form))

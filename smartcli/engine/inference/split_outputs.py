@@ -32,7 +32,7 @@ ON_GPU = 8
 
 @dataclass(frozen=True)
 class Outputs:
-    """Predictions (n,) as class numbers or scores, and class probabilities (n, C) or None."""
+    """Predictions (n,) as class numbers or scores, of several labels (n, C), and probabilities (n, C) or None."""
 
     predictions: NDArray[np.float64]
     probabilities: NDArray[np.float64] | None
@@ -124,7 +124,7 @@ def predict(
     wanted = np.arange(len(sides[0])) if rows is None else rows
     lengths = np.sum([side.lengths[wanted] for side in sides], axis=0).astype(np.int64)
     # Zeros, so that the processes' parts can be added.
-    predictions = np.zeros(len(wanted))
+    predictions = np.zeros((len(wanted), task.classes) if task.kind == "multilabel" else len(wanted))
     shares: NDArray[np.float64] | None = None
     if task.kind != "regression":
         shares = np.zeros((len(wanted), 2 if task.kind == "binary" else task.classes))

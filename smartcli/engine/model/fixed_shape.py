@@ -98,14 +98,17 @@ class PassShape:
     subs: tuple[SubShape, ...]
     terms: tuple[tuple[str, tuple[str, ...]], ...]
     """By term: its tasks; with all tasks its sub-batch is the batch."""
+    several: tuple[tuple[str, int], ...] = ()
+    """Tasks whose rows have C labels each, and C."""
 
     def fields(self) -> Iterator[tuple[str, int]]:
         """Yield name and length of each array."""
         yield from self.batch.fields("", self.whole is not None)
         if self.whole is not None:
             yield "whole vocabulary", self.whole.tokens
+        several = dict(self.several)
         for task, _, n in self.batch.tasks:
-            yield f"labels {task}", n
+            yield f"labels {task}", n * several.get(task, 1)
         for sub in self.subs:
             prefix = f"{'+'.join(sub.tasks)}: "
             yield from sub.shape.fields(prefix, sub.whole is not None)
@@ -124,10 +127,11 @@ def pass_shape(
     terms: Mapping[str, tuple[str, ...]],
     most: Mapping[str, int],
     wholes: Mapping[tuple[str, ...], PackedBatch] | None = None,
+    several: Mapping[str, int] | None = None,
 ) -> PassShape:
     """Return the bucket of a batch, of its sub-batches by tasks, and of what they are part of (`wholes`, by tasks).
 
-    `terms` has each term's tasks, `most` the most examples of each task.
+    `terms` has each term's tasks, `most` the most examples of each task, `several` C where rows have several labels.
     """
     names = tuple(batch.outputs)
     whole = None if wholes is None else Shape.of(wholes[names], most)
@@ -137,7 +141,7 @@ def pass_shape(
     for tasks in sorted(subs):
         of = None if wholes is None else Shape.of(wholes[tasks], most, shape.width)
         parts.append(SubShape(tasks, Shape.of(subs[tasks].batch, most, shape.width), of))
-    return PassShape(shape, whole, tuple(parts), tuple(terms.items()))
+    return PassShape(shape, whole, tuple(parts), tuple(terms.items()), tuple((several or {}).items()))
 
 
 @lru_cache(maxsize=1024)
@@ -214,7 +218,7 @@ def lay_out(
         flat[out.at["whole vocabulary"]] = words
         flat[out.at["whole vocabulary"]][: len(vocabulary)] = vocabulary
     for task, values in labels.items():
-        flat[out.at[f"labels {task}"]].view(np.float64)[: len(values)] = values
+        flat[out.at[f"labels {task}"]].view(np.float64)[: values.size] = values.ravel()
     for own in shape.subs:
         sub, prefix = subs[own.tasks], f"{'+'.join(own.tasks)}: "
         _fill(out, prefix, sub.batch, own.shape, words, own.whole)
@@ -277,12 +281,15 @@ def read(
 ) -> tuple[PackedBatch, dict[str, Tensor], dict[str, SubBatch]]:
     """Return the batch, the labels (n,) and each term's sub-batch that `flat` (shape.size,) holds, as views of it.
 
+    Of a task whose rows have several labels these are (n, C).
+
     What is computed from them is computed anew at each call: attention's mask and the counts.
     """
     out = _Arrays(flat, shape)
     words = flat[out.at["whole vocabulary"]] if shape.whole is not None else flat[:0]
     batch = _read(out, "", shape.batch, shape.whole, words, processes)
     labels = {task: flat[out.at[f"labels {task}"]].view(torch.float64).float() for task, _, _ in shape.batch.tasks}
+    labels |= {task: labels[task].view(-1, classes) for task, classes in shape.several}
     made: dict[tuple[str, ...], SubBatch] = {}
     for own in shape.subs:
         prefix = f"{'+'.join(own.tasks)}: "

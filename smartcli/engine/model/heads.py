@@ -15,17 +15,19 @@ from smartcli.engine.streams import stream
 from smartcli.tasks import Task
 
 INIT_STD = 0.02
+HALF = 0.5
+"""From this probability on a multilabel row has a label."""
 
 
 class Head(nn.Module):
-    """Sentence vectors of one task in, logits (n, C), one logit (n,) or one score (n,) out."""
+    """Sentence vectors of one task in, logits (n, C), one logit (n,) or one score (n,) out; multilabel: C of them."""
 
     def __init__(self, task: Task, pair_mode: str, width: int) -> None:
         super().__init__()
         self.task = task
         self.mode = pair_mode if task.pair else "single"
         inputs = width * {"single": 1, "concat": 1, "separate": 2, "cosine": 3}[self.mode]
-        outputs = task.classes if task.kind == "classification" else 1
+        outputs = task.classes if task.kind in ("classification", "multilabel") else 1
         if self.mode == "cosine" and task.kind == "binary":
             outputs = 2
         self.scalar = outputs == 1
@@ -57,9 +59,15 @@ class Head(nn.Module):
 
 
 def decide(task: Task, logits: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return predictions (n,) as floats (class number or score), and class probabilities (n, C) or None."""
+    """Return predictions (n,) as floats (class number or score), and class probabilities (n, C) or None.
+
+    Of a multilabel task predictions are (n, C), 1 for each label whose probability is at least one half.
+    """
     if task.kind == "regression":
         return logits, None
+    if task.kind == "multilabel":
+        shares = torch.sigmoid(logits)
+        return (shares >= HALF).to(logits.dtype), shares
     if logits.dim() == 1:
         positive = torch.sigmoid(logits)
         shares = torch.stack([1.0 - positive, positive], dim=-1)

@@ -30,14 +30,21 @@ def task_loss(
     weights: Sequence[float] | None = None,
     present: Tensor | None = None,
 ) -> Tensor:
-    """Return the mean loss, a scalar: cross entropy, binary cross entropy, or squared error.
+    """Return the mean loss, a scalar: cross entropy, binary cross entropy (multilabel: their sum), or squared error.
 
     With `count` it is these examples' part in the mean over so many; `present` (n,) is 0 for rows that do not count.
 
     `labels` (n,) holds class numbers or scores as floats. A binary task with two logits (cosine mode)
     takes the two-class cross entropy. With class `weights` (C) each row's loss is multiplied by its class's; the mean
-    stays one over rows, so that a rare class counts more in a batch that has it.
+    stays one over rows, so that a rare class counts more in a batch that has it. Of a multilabel task labels are
+    (n, C) of 0 and 1, a row's loss is the sum over its labels (minus the logarithm of the probability of the whole
+    set), and `weights` multiply the part of the labels that it has.
     """
+    if kind == "multilabel":
+        check_shapes(logits, labels)
+        own = None if weights is None else _on(tuple(weights), logits.device).to(logits.dtype)
+        each = F.binary_cross_entropy_with_logits(logits, labels, reduction="none", pos_weight=own)
+        return mean(each.sum(dim=-1), count, present)
     if weights is not None or present is not None:
         each = _loss(kind, logits, labels, "none")
         if weights is not None:
@@ -74,15 +81,17 @@ def symmetric_kl(a: Tensor, b: Tensor) -> Tensor:
 
 
 def symmetric_kl_binary(a: Tensor, b: Tensor) -> Tensor:
-    """Return the same on Bernoulli(σ(logit)) for logits (n,): (σ(a) − σ(b))(a − b)."""
+    """Return the same on Bernoulli(σ(logit)) for each logit: (σ(a) − σ(b))(a − b)."""
     return (torch.sigmoid(a) - torch.sigmoid(b)) * (a - b)
 
 
 def divergence(kind: Kind, a: Tensor, b: Tensor) -> Tensor:
-    """Return ℓ_s(a, b) for each example, (n,): symmetric KL, or the squared difference of scores."""
+    """Return ℓ_s(a, b) for each example, (n,): symmetric KL (multilabel: summed over labels), or (a − b)² of scores."""
     check_shapes(a, b)
     if kind == "regression":
         return (a - b) ** 2
+    if kind == "multilabel":
+        return symmetric_kl_binary(a, b).sum(dim=-1)
     if a.dim() == 1:
         return symmetric_kl_binary(a, b)
     return symmetric_kl(a, b)

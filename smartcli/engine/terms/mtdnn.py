@@ -18,9 +18,10 @@ from smartcli.tasks import Kind
 TINY = 1e-6
 
 
-def two_logits(logits: Tensor) -> Tensor:
-    """Return logits (n,) of one-logit tasks as the equivalent two-class logits (n, 2): (0, z)."""
-    return torch.stack([torch.zeros_like(logits), logits], dim=-1) if logits.dim() == 1 else logits
+def two_logits(kind: Kind, logits: Tensor) -> Tensor:
+    """Return the logits of one-logit outputs, (n,) or (n, C) of a multilabel task, as those of two classes: (0, z)."""
+    apart = logits.dim() == 1 or kind == "multilabel"
+    return torch.stack([torch.zeros_like(logits), logits], dim=-1) if apart else logits
 
 
 def inner_divergence(kind: Kind, perturbed: Tensor, clean: Tensor) -> Tensor:
@@ -32,8 +33,8 @@ def inner_divergence(kind: Kind, perturbed: Tensor, clean: Tensor) -> Tensor:
     check_shapes(perturbed, clean)
     if kind == "regression":
         return ((perturbed - clean.detach()) ** 2).sum()
-    p = F.softmax(two_logits(perturbed), dim=-1)
-    y = F.softmax(two_logits(clean.detach()), dim=-1)
+    p = F.softmax(two_logits(kind, perturbed), dim=-1)
+    y = F.softmax(two_logits(kind, clean.detach()), dim=-1)
     r_p = -(1.0 / (p + TINY) - 1.0 + TINY).detach().log()
     r_y = -(1.0 / (y + TINY) - 1.0 + TINY).detach().log()
     return (p * (r_p - r_y) * 2.0).sum()
@@ -44,11 +45,12 @@ def outer_divergence(kind: Kind, perturbed: Tensor, clean: Tensor) -> Tensor:
     check_shapes(perturbed, clean)
     if kind == "regression":
         return (perturbed - clean) ** 2
-    log_p = F.log_softmax(two_logits(perturbed), dim=-1)
-    log_q = F.log_softmax(two_logits(clean), dim=-1)
+    log_p = F.log_softmax(two_logits(kind, perturbed), dim=-1)
+    log_q = F.log_softmax(two_logits(kind, clean), dim=-1)
     forth = F.kl_div(log_p, log_q.detach(), log_target=True, reduction="none").sum(dim=-1)
     back = F.kl_div(log_q, log_p.detach(), log_target=True, reduction="none").sum(dim=-1)
-    return forth + back
+    each = forth + back
+    return each.sum(dim=-1) if kind == "multilabel" else each
 
 
 def normalise(noise: Tensor, sentence: Tensor | None, sentences: int, norm: str) -> Tensor:

@@ -38,7 +38,7 @@ Ready = TypeVar("Ready")
 
 @dataclass(frozen=True)
 class Split:
-    """One task's rows of one split: token ids a side, labels (n,) as floats or None, and row ids."""
+    """One task's rows of one split: token ids a side, labels (n,) as floats, or (n, C), or None, and row ids."""
 
     sides: Sequence[Ragged]
     labels: NDArray[np.float64] | None
@@ -152,6 +152,7 @@ class Batcher:
             stored = self.train[task].labels
             assert stored is not None
             labels[task] = stored[step.rows[task]]
+        several = {task: own.shape[1] for task, own in labels.items() if own.ndim == 2}
         batch, wholes = whole, None
         if self.processes.several:
             mine = self._mine(parts)
@@ -161,7 +162,7 @@ class Batcher:
             wholes = {tuple(tasks): whole, **{own: select(whole, own).batch for own in some}}
         else:
             chosen = {own: select(whole, own) for own in some}
-        shape = pass_shape(batch, chosen, active, most, wholes)
+        shape = pass_shape(batch, chosen, active, most, wholes, several)
         flat = torch.from_numpy(lay_out(batch, labels, chosen, shape, vocabulary))
         return shape, flat.pin_memory() if self.device.type == "cuda" else flat
 

@@ -25,6 +25,7 @@ from smartcli.engine.training.dev_scores import train_sample
 from smartcli.engine.training.job import Callbacks, Job
 from smartcli.engine.training.loop import LOG_EVERY, SAVE_SECONDS, TRIM_EVERY, Trainer
 from smartcli.engine.training.phase_state import PhaseState
+from smartcli.engine.training.sampling import groups_of
 from smartcli.engine.training.schedule import Phase, Step, batches_of, steps
 from smartcli.engine.training.snapshot import Position, Snapshot
 
@@ -141,7 +142,8 @@ def _epoch_steps(job: Job, phase: Phase) -> int:
 def _steps_of(job: Job, phase: Phase) -> Iterator[Step]:
     sizes = {task: len(job.train[task]) for task in phase.tasks}
     batch_sizes = {task: job.settings.batch_size[task] for task in phase.tasks}
-    return islice(steps(job.settings.seed, sizes, batch_sizes, phase.tasks, phase.epochs), phase.steps)
+    groups = groups_of(job.settings, job.tasks, job.train, phase.tasks)
+    return islice(steps(job.settings.seed, sizes, batch_sizes, phase.tasks, phase.epochs, groups), phase.steps)
 
 
 def _walk(job: Job, phase: Phase, lengths: dict[str, NDArray[np.int64]], out: Forecast) -> NDArray[np.int64]:

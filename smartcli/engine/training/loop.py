@@ -19,6 +19,7 @@ from smartcli.engine.training.job import Callbacks, Job, Result
 from smartcli.engine.training.outcome import Outcome
 from smartcli.engine.training.phase_state import PhaseState, load_model
 from smartcli.engine.training.recorder import not_recorded, recorder_for
+from smartcli.engine.training.sampling import groups_of
 from smartcli.engine.training.schedule import Phase, steps
 from smartcli.engine.training.snapshot import Position, Snapshot
 from smartcli.engine.training.step_record import step_event
@@ -99,7 +100,8 @@ class Trainer:
         self.resume = None
         sizes = {task: len(job.train[task]) for task in phase.tasks}
         batch_sizes = {task: job.settings.batch_size[task] for task in phase.tasks}
-        all_steps = steps(job.settings.seed, sizes, batch_sizes, phase.tasks, phase.epochs)
+        groups = groups_of(job.settings, job.tasks, job.train, phase.tasks)
+        all_steps = steps(job.settings.seed, sizes, batch_sizes, phase.tasks, phase.epochs, groups)
         self.last_epoch = None
         # A stop leaves this loop by an exception, which would keep the thread alive as long as its traceback.
         with closing(ahead(self.batcher.over(islice(all_steps, at.step, phase.steps)), lambda made: made)) as batches:

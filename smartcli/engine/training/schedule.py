@@ -1,7 +1,7 @@
 """The phases of a run, and which rows each of their steps trains on.
 
 Phases: one for simultaneous training, one a task for sequential training. Steps are plain generators, a function of
-seed, sizes and batch sizes alone.
+seed, sizes and batch sizes alone (and with `--sampling balanced` of the labels).
 
 A run resumes by skipping the steps it has done; nothing about the position needs to be stored but its number.
 """
@@ -11,13 +11,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smartcli.config import Settings
 from smartcli.engine.streams import shuffled
+from smartcli.engine.training.sampling import Groups, balanced_order
 from smartcli.tasks import TaskTable
+
+NOTHING: Groups = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -40,38 +44,51 @@ def total_steps(sizes: Mapping[str, int], batch_sizes: Mapping[str, int], tasks:
     return epochs * batches_of(sizes[tasks[0]], batch_sizes[tasks[0]])
 
 
-def _one_pass(seed: int, task: str, passage: str, rows: int, batch_size: int) -> Iterator[NDArray[np.int64]]:
-    order = shuffled(seed, task, passage, rows).numpy()
+def _one_pass(
+    seed: int, task: str, passage: str, rows: int, batch_size: int, groups: Groups
+) -> Iterator[NDArray[np.int64]]:
+    if task in groups:
+        order = balanced_order(seed, task, passage, groups[task])
+    else:
+        order = shuffled(seed, task, passage, rows).numpy()
     for start in range(0, rows, batch_size):
         yield order[start : start + batch_size]
 
 
-def _cycle(seed: int, task: str, prefix: str, rows: int, batch_size: int) -> Iterator[NDArray[np.int64]]:
+def _cycle(
+    seed: int, task: str, prefix: str, rows: int, batch_size: int, groups: Groups
+) -> Iterator[NDArray[np.int64]]:
     passage = 0
     while True:
-        yield from _one_pass(seed, task, f"{prefix}{passage}", rows, batch_size)
+        yield from _one_pass(seed, task, f"{prefix}{passage}", rows, batch_size, groups)
         passage += 1
 
 
 def steps(
-    seed: int, sizes: Mapping[str, int], batch_sizes: Mapping[str, int], tasks: Sequence[str], epochs: int
+    seed: int,
+    sizes: Mapping[str, int],
+    batch_sizes: Mapping[str, int],
+    tasks: Sequence[str],
+    epochs: int,
+    groups: Groups = NOTHING,
 ) -> Iterator[Step]:
     """Yield the steps of simultaneous training; with one task this is plain single-task training.
 
     An epoch is one pass over the first task. A task with fewer batches starts afresh in each epoch,
-    reshuffled, and repeats; one with more goes on where it stopped, reshuffled when it ends.
+    reshuffled, and repeats; one with more goes on where it stopped, reshuffled when it ends. A pass over a task that
+    has `groups` draws each of them equally often (sampling.py), and is as long as ever.
     """
     first = tasks[0]
     per_epoch = batches_of(sizes[first], batch_sizes[first])
     onward = {
-        task: _cycle(seed, task, "pass", sizes[task], batch_sizes[task])
+        task: _cycle(seed, task, "pass", sizes[task], batch_sizes[task], groups)
         for task in tasks[1:]
         if batches_of(sizes[task], batch_sizes[task]) > per_epoch
     }
     number = 0
     for epoch in range(1, epochs + 1):
         sources = {
-            task: onward.get(task) or _cycle(seed, task, f"epoch{epoch}.", sizes[task], batch_sizes[task])
+            task: onward.get(task) or _cycle(seed, task, f"epoch{epoch}.", sizes[task], batch_sizes[task], groups)
             for task in tasks
         }
         for at in range(per_epoch):

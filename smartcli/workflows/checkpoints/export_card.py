@@ -42,6 +42,8 @@ def limits(meta: CheckpointMeta, task: Task, file_format: str) -> list[str]:
         lines.append(f"the graph does not tokenise, and takes at most {longest} tokens an input; cut longer ones first")
     if task.kind == "binary":
         lines.append("a binary task's class is 1 where its probability is above 0.5; the folder gives the probability")
+    if task.kind == "multilabel":
+        lines.append("a row has each label whose probability is 0.5 or more; the folder gives the probabilities")
     if task.kind == "regression" and task.range is not None:
         lines.append("a score's range is not stored; scores may lie outside it, here as in smart-finetune")
     return lines
@@ -56,6 +58,8 @@ def output_words(task: Task, *, single_logit: bool) -> str:
     if single_logit:
         return f"one output: its sigmoid is the probability of {code_span(task.labels[1])}"
     labels = ", ".join(map(markdown, task.labels))
+    if task.kind == "multilabel":
+        return f"{task.classes} outputs, one a label ({labels}): the sigmoid of each is that label's probability"
     return f"{task.classes} outputs, one a class ({labels}): their softmax is the probabilities"
 
 
@@ -70,7 +74,8 @@ def export_card(meta: CheckpointMeta, task: Task, file_format: str, *, types: bo
     if file_format == "hf":
         lines.append(_HF.replace("{texts}", '["one sentence"], ["another"]' if task.pair else '["one sentence"]'))
         if task.pair:
-            gives = "scores" if task.kind == "regression" else "probabilities" if single_logit else "logits"
+            shares = single_logit or task.kind == "multilabel"
+            gives = "scores" if task.kind == "regression" else "probabilities" if shares else "logits"
             lines[-1] += _CROSS_ENCODER.replace("{gives}", gives)
     else:
         names = ["input_ids", "attention_mask", *(["token_type_ids"] if types else [])]

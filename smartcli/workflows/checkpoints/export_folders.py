@@ -28,9 +28,12 @@ DROPPED = ("auto_map", "torch_dtype", "dtype", "_name_or_path", "num_labels", "f
 KINDS = {
     "classification": "single_label_classification",
     "binary": "multi_label_classification",
+    "multilabel": "multi_label_classification",
     "regression": "regression",
 }
-"""Kind of a task -> `problem_type`; a sigmoid on one output is the second."""
+"""Kind of a task -> `problem_type`; a sigmoid on each output is the second."""
+SEVERAL = ("classification", "multilabel")
+"""Kinds with an output a class."""
 
 Files = dict[str, bytes]
 
@@ -96,7 +99,7 @@ def _refused(loaded: LoadedModel, task: Task) -> str:
         return f"a sequence classifier reads the first token, and this model the mean of all (--pooling mean); {use}"
     if task.pair and model.pair_mode != "concat":
         return f"a sequence classifier reads both sentences as one input (--pair-mode is {model.pair_mode}); {use}"
-    outputs = task.classes if task.kind == "classification" else 1
+    outputs = task.classes if task.kind in SEVERAL else 1
     place = model.encoder.spec.family.classifier
     if place.activation != "tanh" and 2 * outputs > model.encoder.spec.hidden_size:
         return f"{outputs} classes are more than half the encoder's width, so {place.architecture} is not exact; {use}"
@@ -113,9 +116,10 @@ def _hf_folder(loaded: LoadedModel, task: Task, folder: Path) -> None:
             f'"{loaded.checkpoint.name}" cannot be written as hf: {task.name}: {error}; use --format onnx'
         ) from error
     config = _config(loaded, task) | {"architectures": [loaded.model.encoder.spec.family.classifier.architecture]}
-    if task.kind == "regression":
-        # sentence-transformers puts a sigmoid on a single output unless it is told not to.
-        config["sentence_transformers"] = {"activation_fn": "torch.nn.modules.linear.Identity"}
+    # sentence-transformers puts a sigmoid on a single output and none on several, unless it is told otherwise.
+    told = {"regression": "linear.Identity", "multilabel": "activation.Sigmoid"}.get(task.kind)
+    if told is not None:
+        config["sentence_transformers"] = {"activation_fn": f"torch.nn.modules.{told}"}
     _write(folder, {"config.json": _pretty(config), "model.safetensors": weights, **_texts(loaded, task, "hf")})
 
 
@@ -149,7 +153,7 @@ def _texts(loaded: LoadedModel, task: Task, file_format: str) -> Files:
 def _config(loaded: LoadedModel, task: Task) -> dict[str, Any]:
     """Return the encoder's config.json with the task's labels."""
     config: dict[str, Any] = json.loads(loaded.checkpoint.read("config.json"))
-    labels = list(task.labels) if task.kind == "classification" else [task.labels[1] if task.labels else task.name]
+    labels = list(task.labels) if task.kind in SEVERAL else [task.labels[1] if task.labels else task.name]
     kind = KINDS[task.kind]
     if task.kind == "binary" and not loaded.model.head(task.name).scalar:
         labels, kind = list(task.labels), KINDS["classification"]

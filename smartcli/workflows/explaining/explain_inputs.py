@@ -114,6 +114,15 @@ def _near(rows: SplitRows, row_id: str) -> str:
     return suggest(row_id.strip(), same or alike[:NEAR_IDS])
 
 
+def check_kind(task: Task) -> None:
+    """Raise a UserError for a task of several labels, whose rows have no one probability to explain."""
+    if task.kind == "multilabel":
+        raise UserError(
+            f"--task {task.name}: a multilabel row has several labels, and explain follows the probability of one; "
+            "`smart predict --probabilities` shows each label's"
+        )
+
+
 def check_swaps(swaps: Mapping[str, str]) -> None:
     """Raise a UserError for a term that is no text."""
     for term in (*swaps, *swaps.values()):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smartcli.counts import counted
+from smartcli.data.answers import is_named
 from smartcli.data.predictions import TaskPredictions
 from smartcli.explain.occlusion import occlude
 from smartcli.explain.swaps import Exchange
@@ -17,7 +18,7 @@ from smartcli.explain.words import Word, words_of
 from smartcli.home import Home
 from smartcli.registry.registry import Registry
 from smartcli.tasks import Task
-from smartcli.workflows.explaining.explain_inputs import Row, check_swaps, data_of, find_row, given_row
+from smartcli.workflows.explaining.explain_inputs import Row, check_kind, check_swaps, data_of, find_row, given_row
 from smartcli.workflows.explaining.neighbours import Neighbour, Pool, Progress, neighbours, pool_of, unheard
 from smartcli.workflows.scoring.panel import Panel, load_panel
 from smartcli.workflows.scoring.prediction import choose_task
@@ -35,11 +36,13 @@ class Answer:
     probabilities: tuple[float, ...] | None
 
     def to_json(self, task: Task) -> dict[str, Any]:
+        """Return it as `smart predict` does: `prediction` by name where classes have names, `class` the number."""
         if self.probabilities is None:
             return {"prediction": self.prediction, "class": None, "probabilities": None}
         shares = dict(zip(task.labels, self.probabilities, strict=True))
         number = int(self.prediction)
-        return {"prediction": number, "class": task.labels[number], "probabilities": shares}
+        name = task.labels[number] if is_named(task) else number
+        return {"prediction": name, "class": number, "probabilities": shares}
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ def explain(
     """
     checkpoint = Registry(home).open(name)
     task = choose_task(checkpoint, task_name)
+    check_kind(task)
     check_swaps(swaps or {})
     if row_id is not None:
         row = find_row(data_of(home, checkpoint, task, data), task, row_id, split)

@@ -16,7 +16,7 @@ from smartcli.explain.swaps import Exchange
 from smartcli.home import Home
 from smartcli.registry.registry import Registry
 from smartcli.tasks import Task
-from smartcli.workflows.explaining.explain_inputs import check_split, data_of
+from smartcli.workflows.explaining.explain_inputs import check_kind, check_split, data_of
 from smartcli.workflows.explaining.explanation import Answer, answer_of
 from smartcli.workflows.explaining.neighbours import Progress, unheard
 from smartcli.workflows.scoring.panel import Panel, load_panel
@@ -137,6 +137,7 @@ def swap_split(
     """
     checkpoint = Registry(home).open(name)
     task = choose_task(checkpoint, task_name)
+    check_kind(task)
     chosen = _sides(task, sides, named)
     listed = read_swap_list(named)
     data_set = data_of(home, checkpoint, task, data)

@@ -44,6 +44,8 @@ class SplitCheck:
     duplicates: int
     also_in_train: int
     also_in_dev: int
+    without_labels: int | None = None
+    """Rows of a multilabel task that have none of the labels; None for other tasks."""
 
     def to_json(self) -> dict[str, Any]:
         return {**vars(self), "lengths": self.lengths.to_json()}
@@ -115,7 +117,7 @@ def check(folder: Path, *, encoder: str | None = None, max_length: int = 128) ->
 
 def _check_task(task: Task, sink: RowSink, found: FoundTokenizer, limit: int, findings: list[str]) -> TaskCheck:
     rows: dict[str, SplitRows] = {
-        split: sink.open(task.name, split) for split in SPLITS if split in sink.splits[task.name]
+        split: sink.open(task.name, split, task.classes) for split in SPLITS if split in sink.splits[task.name]
     }
     leaks = dict(count_leaks(rows, rows.__getitem__))
     in_dev = count_shared(rows["test"], rows["dev"]) if {"dev", "test"} <= rows.keys() else 0
@@ -130,9 +132,10 @@ def _check_task(task: Task, sink: RowSink, found: FoundTokenizer, limit: int, fi
             duplicates=count_duplicates(own),
             also_in_train=leaks.get(split, 0),
             also_in_dev=in_dev if split == "test" else 0,
+            without_labels=_without_labels(own),
         )
         checks.append(check)
-        findings += findings_on_balance(task, split, check.balance)
+        findings += findings_on_balance(task, split, check.balance, check.rows)
         findings += _findings(task, check, limit, bool(found.tokenizer))
     if in_dev:
         rows_in_dev = counted(in_dev, "row")
@@ -153,6 +156,9 @@ def _findings(task: Task, check: SplitCheck, limit: int, in_tokens: bool) -> lis
         out.append(f"{where}: the text of {counted(check.also_in_train, 'row')} stands in train too")
     if check.duplicates:
         out.append(f"{where}: {counted(check.duplicates, 'row repeats', 'rows repeat')} the text of an earlier row")
+    if check.without_labels:
+        none = counted(check.without_labels, "row has", "rows have")
+        out.append(f"{where}: {none} none of the labels; where that means unknown, take the row out of the file")
     cut = check.lengths.truncated
     if cut:
         unit = "tokens" if in_tokens else "words"
@@ -160,6 +166,10 @@ def _findings(task: Task, check: SplitCheck, limit: int, in_tokens: bool) -> lis
         are = counted(cut, f"{part}row is", f"{part}rows are")
         out.append(f"{where}: {are} longer than {limit} {unit} and would be truncated (--max-length)")
     return out
+
+
+def _without_labels(rows: SplitRows) -> int | None:
+    return int((~rows.labels.any(axis=1)).sum()) if rows.labels is not None and rows.labels.ndim == 2 else None
 
 
 def _measure(found: FoundTokenizer, task: Task) -> tuple[Measure, int]:

@@ -70,6 +70,7 @@ def guess_table(files: Sequence[Path], given: Given, ask: Ask | None, command: s
     unsettled: list[str] = []
     for group in wanted:
         try:
+            _check_name(group, wanted)
             task, choices = guess_group(group, answers[group.name], ask)
         except UserError as error:
             raise _with_way_out(error, group, wanted) from None
@@ -117,6 +118,17 @@ def _addressed(option: str, word: str, names: Sequence[str]) -> tuple[str, str]:
         f"{option} {word}: there are {len(names)} tasks ({', '.join(names)}); write {option} TASK:{value or word}"
         f"{suggest(task, names) if colon else ''}"
     )
+
+
+def _check_name(group: TaskFiles, wanted: Sequence[TaskFiles]) -> None:
+    """Raise a UserError where a file is called dev or test, without train, and other tasks have files: a slip."""
+    if group.called is not None and len(wanted) > 1:
+        path = group.files["train"]
+        others = ", ".join(other.name for other in wanted if other is not group)
+        raise UserError(
+            f"{path}: is called {group.called}, but no train file has that name; call it like the files that "
+            f"it belongs to ({others})"
+        )
 
 
 def _with_way_out(error: UserError, group: TaskFiles, wanted: Sequence[TaskFiles]) -> UserError:

@@ -32,6 +32,7 @@ def explain_errors(
 ) -> tuple[dict[str, tuple[Explained, ...]], list[str]]:
     """Return the `count` worst errors of each task explained, and what is missing of that and why.
 
+    Rows of several labels are left out: there is no one probability that words could move.
     Nothing that is wrong with the model or the data set ends the report: it becomes a note.
     """
     if count == 0:
@@ -39,7 +40,9 @@ def explain_errors(
     if texts is None:
         return {}, ["Words that matter are not shown: the data set with the sentences is not on this machine."]
     worst = {
-        task: worst_errors(task, predictions[task.name], texts, count) for task in tasks if task.name in predictions
+        task: worst_errors(task, predictions[task.name], texts, count)
+        for task in tasks
+        if task.name in predictions and task.kind != "multilabel"
     }
     if not any(worst.values()):
         return {}, []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from smartcli.counts import counted
 from smartcli.data.predictions import Predictions, TaskPredictions
 from smartcli.log_events import Event, read_log
@@ -30,9 +32,12 @@ def log_of(checkpoint: Checkpoint) -> list[Event]:
 
 
 def calibration_of(task: Task, rows: TaskPredictions | None) -> Calibration | None:
-    """Return the calibration of a task with classes and labels, else None."""
+    """Return the calibration of a task with classes and labels, else None; of several labels that of each yes or no."""
     if rows is None or rows.labels is None or rows.probabilities is None or not len(rows):
         return None
+    if task.kind == "multilabel":
+        shares = rows.probabilities.ravel()
+        return calibrate(rows.labels.ravel(), rows.predictions.ravel(), np.stack([1 - shares, shares], axis=1))
     return calibrate(rows.labels, rows.predictions, rows.probabilities)
 
 
@@ -50,11 +55,15 @@ def task_figures(name: str, task: Task, rows: TaskPredictions, texts: Texts | No
         )
         alt = f"{task.name}: predicted against true score; the worst residual is row {rows.ids[worst]}."
         return [render(figure, f"{name}-{task.name}-scatter", f"{task.name}: true against predicted (Fig. 4)", alt)]
-    counts = confusion_counts(rows.labels, rows.predictions, task.classes)
-    alt = f"{task.name}: {int(counts.trace()):,} of {counted(len(rows), 'row')} right; counts and row shares a cell."
     stem = f"{name}-{task.name}"
-    matrix = confusion_figure(counts, task.labels, title=title)
-    drawn = [render(matrix, f"{stem}-confusion", f"{task.name}: confusion matrix (Fig. 4)", alt)]
+    drawn = []
+    if task.kind != "multilabel":
+        # Several labels of a row cannot stand in one matrix; the page's table by class says how each is found.
+        counts = confusion_counts(rows.labels, rows.predictions, task.classes)
+        right = f"{int(counts.trace()):,} of {counted(len(rows), 'row')} right"
+        matrix = confusion_figure(counts, task.labels, title=title)
+        alt = f"{task.name}: {right}; counts and row shares a cell."
+        drawn.append(render(matrix, f"{stem}-confusion", f"{task.name}: confusion matrix (Fig. 4)", alt))
     calibration = calibration_of(task, rows)
     if calibration is not None:
         figure = reliability_figure(calibration, title=title)

@@ -1,7 +1,8 @@
-"""`smart report`: figures as PNG and SVG, and one self-contained HTML page."""
+"""`smart report`: figures as PNG and SVG, one self-contained HTML page, and its scores as JSON."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from smartcli.data.store import DataSet
 
 PAGE = "report.html"
+SCORES = "scores.json"
+"""What `smart evaluate --by-class --json` prints."""
 MOST_SECTIONS = 5
 
 
@@ -58,7 +61,7 @@ def report(
     """
     if output.exists() and not output.is_dir():
         raise UserError(f"--output: {output} is a file; expected a folder")
-    table = evaluate(home, patterns, data=data, say=say)
+    table = evaluate(home, patterns, data=data, classes=True, say=say)
     registry = Registry(home)
     checkpoints = [registry.open(row.checkpoint) for row in table.rows]
     subject = subject_of(home, checkpoints, data)
@@ -88,6 +91,7 @@ def report(
     )
     drawn: list[Drawn] = [*page.figures, *figures]
     files = [path for one in drawn for path in one.write(output / "figures")]
+    write_file(output / SCORES, json.dumps(table.to_json(), ensure_ascii=False, indent=2) + "\n")
     write_file(output / PAGE, render_page(page))
     return ReportOutcome(output / PAGE, tuple(files), tuple(checkpoint.name for checkpoint in checkpoints))
 

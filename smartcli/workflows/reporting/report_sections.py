@@ -10,6 +10,7 @@ from typing import Any
 
 from smartcli.counts import counted
 from smartcli.data.predictions import Predictions
+from smartcli.metrics import ClassScore
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.meta import CheckpointMeta
 from smartcli.report.explained import Explained
@@ -17,9 +18,10 @@ from smartcli.report.frames import lambda_text
 from smartcli.report.html import Cell, Column, ErrorTable, Grid, Section, number
 from smartcli.report.style import short
 from smartcli.report.tables import ScoreTable
-from smartcli.report.worst_errors import Texts, worst_errors
+from smartcli.report.worst_errors import Texts, worst_errors, wrong_rows
 from smartcli.tasks import Task
 from smartcli.workflows.reporting.report_figures import all_task_figures, calibration_of, run_figures
+from smartcli.workflows.scoring.evaluation import classes_of
 from smartcli.workflows.scoring.sources import Subject
 
 MOST_ERRORS = 200
@@ -66,6 +68,7 @@ def make_section(
         summary=f"{meta.kind}: {meta.method}; {checkpoint.size / 1e6:,.1f} MB; made {made}",
         figures=tuple(figures),
         calibration=_calibration_grid(tasks, predictions),
+        classes=class_grid(classes_of(tasks, predictions)),
         errors=tuple(
             replace(_error_table(task, predictions, texts), explained=explained.get(task.name, ()))
             for task in tasks
@@ -75,6 +78,17 @@ def make_section(
         lineage=tuple(_lineage(checkpoint)),
         settings=tuple(_settings(meta)),
     )
+
+
+def class_grid(found: Mapping[str, Sequence[ClassScore]]) -> Grid:
+    """Return precision, recall and F1 of each class, a row a class, tasks one after the other."""
+    columns = (Column("task"), Column("class"), *(Column(name, True) for name in ("precision", "recall", "F1", "rows")))
+    rows = []
+    for task, classes in found.items():
+        for one in classes:
+            shares = (number(one.precision), number(one.recall), number(one.f1))
+            rows.append((Cell(task), Cell(one.name), *shares, number(one.support, f"{one.support:,}")))
+    return Grid(columns, tuple(rows))
 
 
 def _calibration_grid(tasks: Sequence[Task], predictions: Predictions) -> Grid:
@@ -91,13 +105,13 @@ def _calibration_grid(tasks: Sequence[Task], predictions: Predictions) -> Grid:
 def _error_table(task: Task, predictions: Predictions, texts: Texts | None) -> ErrorTable:
     rows = predictions[task.name]
     found = worst_errors(task, rows, texts, MOST_ERRORS)
-    wrong = int((rows.predictions != rows.labels).sum())
+    wrong = int(wrong_rows(rows).sum())
     if task.kind == "regression":
         says = f"The {len(found)} largest residuals of {counted(len(rows), 'row')}."
     else:
         share = short(wrong / max(1, len(rows)))
         says = f"{wrong:,} of {counted(len(rows), 'row')} wrong ({share}); the worst {len(found)}."
-    measure = "off by" if task.kind == "regression" else "1 − p(true)"
+    measure = {"regression": "off by", "multilabel": "1 − p(true), worst label"}.get(task.kind, "1 − p(true)")
     return ErrorTable(task.name, measure, says, task.text if texts is not None else (), found)
 
 

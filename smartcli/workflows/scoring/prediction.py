@@ -15,6 +15,7 @@ from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.registry import Registry
+from smartcli.task_keys import encoding_key
 from smartcli.tasks import Task
 from smartcli.voting import combine
 from smartcli.workflows.scoring.sources import Say, members_of, silent
@@ -41,6 +42,7 @@ def predict_file(
     stdin: BinaryIO,
     *,
     wish: Wish = NO_WISH,
+    encoding: str | None = None,
     safe: bool = False,
     say: Say = silent,
 ) -> Labelled:
@@ -53,14 +55,16 @@ def predict_file(
 
     checkpoint = Registry(home).open(name)
     given = stdin.read() if source == STREAM else source
-    task = task_for(checkpoint, task_name, given)
+    if encoding is not None:
+        encoding = encoding_key({"encoding": encoding}, "--encoding")
+    task = task_for(checkpoint, task_name, given, encoding)
     wish.check(task)
     if target != STREAM:
         format_of(target)
         check_target(target)
         if source != STREAM and source.exists() and target.exists() and source.samefile(target):
             raise UserError(f"--output {target}: this is the --input file; choose another name")
-    inputs = read_inputs(given, task)
+    inputs = read_inputs(given, task, encoding)
     wanted = columns_for(task, wish)
     added = check_free(inputs.columns, wanted, f"{inputs.name}: has")
     if len(added) < len(wanted):
@@ -87,7 +91,7 @@ def choose_task(checkpoint: Checkpoint, name: str | None) -> Task:
     return tasks.first
 
 
-def task_for(checkpoint: Checkpoint, name: str | None, given: Path | bytes) -> Task:
+def task_for(checkpoint: Checkpoint, name: str | None, given: Path | bytes, encoding: str | None = None) -> Task:
     """Return the task `name`, the only one that the checkpoint has, or the only one whose columns the rows have."""
     from smartcli.data.rows_to_label import STDIN, columns_of
 
@@ -100,7 +104,7 @@ def task_for(checkpoint: Checkpoint, name: str | None, given: Path | bytes) -> T
     for task in tasks:
         # Tasks may differ in the encoding or the sheet that their files have.
         try:
-            columns = columns_of(given, task)
+            columns = columns_of(given, task, encoding)
         except UserError as error:
             faults.append(error)
         else:

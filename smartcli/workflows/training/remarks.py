@@ -29,4 +29,13 @@ def remarks(job: Job) -> list[str]:
             f"--max-steps {job.settings.max_steps} counts over all phases of a sequential run: it leaves {''.join(cut)}"
             f"no step for {', '.join(left_out)}, whose {heads}"
         )
+    if job.settings.sampling == "balanced":
+        twice = [task.name for task in job.tasks if task.class_weights is not None]
+        if twice:
+            said.append(
+                f"--sampling balanced and class weights both favour rare classes of {', '.join(twice)}; one is mostly "
+                "enough: --class-weights off leaves the weights out"
+            )
+        if all(task.kind == "regression" for task in job.tasks):
+            said.append("--sampling balanced has no effect: no task of this training has classes")
     return said

@@ -178,13 +178,18 @@ def _model_and_rows(
 def class_weights(task: Task, how: str, labels: NDArray[np.float64]) -> tuple[float, ...] | None:
     """Return what a row of each class counts (C), None for all the same; `how` is the option's value.
 
-    Balanced weights are n / (C · n_c): every class counts the same in all. A class without a row counts 1.
+    Balanced weights are n / (C · n_c): every class counts the same in all. Of a multilabel task they are
+    (n − n_c) / n_c, which multiplies the rows that have a label: these count as much as those without it. A class
+    without a row counts 1.
     """
     asked = task.class_weights if how == "table" else "balanced" if how == "balanced" else None
     if task.kind == "regression" or asked is None:
         return None
     if not isinstance(asked, str):
         return asked
+    if labels.ndim == 2:
+        has = labels.sum(axis=0, dtype=np.int64).tolist()
+        return tuple((len(labels) - count) / count if 0 < count < len(labels) else 1.0 for count in has)
     counts = np.bincount(labels.astype(np.int64), minlength=task.classes)
     return tuple(float(len(labels) / (task.classes * count)) if count else 1.0 for count in counts)
 

@@ -60,6 +60,8 @@ def test_tabs_in_a_csv_file_need_no_word(tmp_path: Path) -> None:
             "cp1252",
             'a.csv:2: expected UTF-8 text, found byte 0xfc; it reads as Windows-1252: write encoding = "cp1252"',
         ),
+        ("utf-16-le", 'a.csv:1: expected UTF-8 text, found what reads as UTF-16; write encoding = "utf-16-le"'),
+        ("utf-16-be", 'a.csv:1: expected UTF-8 text, found what reads as UTF-16; write encoding = "utf-16-be"'),
         ("utf-16", 'a.csv:1: expected UTF-8 text, found UTF-16; write encoding = "utf-16" in tasks.toml'),
     ],
 )
@@ -86,6 +88,8 @@ def test_encodings_are_guessed_from_bytes() -> None:
     assert guess_encoding("Müll".encode("cp1252")) == "cp1252"
     assert guess_encoding(b"\x81\xfc") == "latin-1", "a byte that Windows-1252 lacks"
     assert guess_encoding("Müll".encode("utf-16")) == "utf-16"
+    assert guess_encoding("Müll".encode("utf-16-be")) == "utf-16-be"
+    assert guess_encoding(b"a,b\n\0,1\n") is None, "one NUL byte is damage, and no encoding"
 
 
 @pytest.mark.parametrize(
@@ -125,6 +129,29 @@ def test_a_sheet_is_read_with_its_row_numbers_and_whole_numbers(tmp_path: Path) 
     assert read(path) == [(2, ("a bin", "waste")), (3, ("a tree", 3)), (5, (None, None))]
     with path.open("rb") as stream:
         assert sheet_names(stream, "a.xlsx") == ("Data",), "an empty sheet is none"
+
+
+@pytest.mark.parametrize(
+    "above", [[["Tickets of March"]], [["Tickets of March", None, None], [None], ["by desk"]], [[None]]]
+)
+def test_a_title_above_the_header_is_passed_over(tmp_path: Path, above: list[list[object]]) -> None:
+    path = workbook(tmp_path / "a.xlsx", Data=[*above, *TABLE])
+    first = len(above) + 2
+    assert read(path) == [(first, ("a bin", "waste")), (first + 1, ("a tree", 3))]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [["text"], ["a bin"], ["a tree"]],
+        [["text", None], ["a bin", "waste"], ["a tree", "parks"]],
+        [["text"], ["a bin", 3], ["a tree", 2]],
+    ],
+)
+def test_a_narrow_first_row_that_is_no_title_stays_the_header(tmp_path: Path, rows: list[list[object]]) -> None:
+    path = workbook(tmp_path / "a.xlsx", Data=rows)
+    with open_table(path, ["text"], problems=Problems()) as table:
+        assert [cells[0] for _, cells in table.rows] == ["a bin", "a tree"]
 
 
 def test_of_two_sheets_one_must_be_named(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def test_a_file_of_one_column_has_no_separator(tmp_path: Path) -> None:
         ("utf-8-sig", "gate", None, False),
         ("cp1252", "Tür", "cp1252", False),
         ("utf-16", "Tür", "utf-16", False),
+        ("utf-16-le", "Tür", "utf-16-le", False),
         ("latin-1", "T\x81r", "latin-1", False),
     ],
 )

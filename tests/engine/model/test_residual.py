@@ -34,7 +34,8 @@ def mask_of(dropped: bool) -> Tensor | None:
 def test_it_is_the_layer_norm_of_the_sum(dropped: bool) -> None:
     x, rows, norm, mask = drawn(ROWS, WIDTH), drawn(ROWS, WIDTH, seed=1), made(), mask_of(dropped)
     wanted = [x, rows, norm.weight, norm.bias]
-    found = add_and_norm(x, mask, rows, norm)
+    found, read = add_and_norm(x, mask, rows, norm)
+    assert read is found
     expected = F.layer_norm(rows + (x if mask is None else x * mask), [WIDTH], norm.weight, norm.bias, 1e-12)
     assert_close(found, expected, rtol=1e-12, atol=1e-12)
     for mine, theirs in zip(
@@ -49,17 +50,18 @@ def test_it_is_the_layer_norm_of_the_sum(dropped: bool) -> None:
 def test_its_derivatives_are_finite_differences(dropped: bool) -> None:
     norm, mask = made().requires_grad_(False), mask_of(dropped)
     inputs = (drawn(ROWS, WIDTH), drawn(ROWS, WIDTH, seed=1))
-    assert torch.autograd.gradcheck(lambda x, rows: add_and_norm(x, mask, rows, norm), inputs, check_forward_ad=True)
+    assert torch.autograd.gradcheck(lambda x, rows: add_and_norm(x, mask, rows, norm)[0], inputs, check_forward_ad=True)
     # The embeddings' places carry no tangent.
     still = inputs[1].detach()
-    assert torch.autograd.gradcheck(lambda x: add_and_norm(x, mask, still, norm), inputs[:1], check_forward_ad=True)
+    assert torch.autograd.gradcheck(lambda x: add_and_norm(x, mask, still, norm)[0], inputs[:1], check_forward_ad=True)
 
 
 def test_of_a_bf16_part_the_sum_is_taken_in_fp32() -> None:
     x = drawn(ROWS, WIDTH).detach().bfloat16().requires_grad_(True)
     rows, norm, mask = drawn(ROWS, WIDTH, seed=1).detach().float(), made(torch.float32), mask_of(True)
     assert mask is not None
-    found = add_and_norm(x, mask, rows, norm)
+    found, read = add_and_norm(x, mask, rows, norm)
+    assert read is found
     expected = F.layer_norm(rows + x.detach().float() * mask, [WIDTH], norm.weight, norm.bias, 1e-12)
     assert_close(found, expected, rtol=1e-6, atol=1e-6)
     (gradient,) = torch.autograd.grad(found.square().sum(), x)

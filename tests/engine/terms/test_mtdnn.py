@@ -57,7 +57,7 @@ def test_the_outer_loss_has_the_value_of_both_kls_and_half_the_gradient_each(kin
     a = torch.randn(shape, dtype=DOUBLE, generator=generator, requires_grad=True)
     b = torch.randn(shape, dtype=DOUBLE, generator=generator, requires_grad=True)
     cost = outer_divergence(kind, a, b)  # type: ignore[arg-type]
-    rows_a, rows_b = mtdnn.two_logits(a), mtdnn.two_logits(b)
+    rows_a, rows_b = mtdnn.two_logits("binary", a), mtdnn.two_logits("binary", b)
     assert_close(cost, symmetric_kl(rows_a, rows_b))
     found = torch.autograd.grad(cost.sum(), (a, b))
     forth = F.kl_div(F.log_softmax(rows_a, -1), F.softmax(rows_b, -1).detach(), reduction="sum")

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from torch.testing import assert_close
-from training import STEPS, Event, Shop, assert_same_training, log_of, weights
+from training import STEPS, Event, Shop, assert_same_training, log_of, spoil, weights
 
 from smartcli.engine.terms import ascent
 from smartcli.engine.training import loop
-from smartcli.engine.training.batches import Batcher, Prepared
 from smartcli.engine.training.fixed_step import FixedUpdater
 from smartcli.engine.training.replay import FirstCallAgain
-from smartcli.engine.training.schedule import Step
 from smartcli.errors import SmartCliError
 from smartcli.home import Home
 from smartcli.registry.run_folders import Runs
@@ -69,22 +65,6 @@ def test_a_training_is_that_with_batches_of_any_shape(shop: Shop, method: str, m
             assert {key: first[key] for key in counts} == {key: second[key] for key in counts}
             assert second["loss"] == pytest.approx(first["loss"], rel=1e-3, abs=1e-4)
             assert second["grad_norm"] == pytest.approx(first["grad_norm"], rel=1e-3)
-
-
-def spoil(monkeypatch: pytest.MonkeyPatch, *numbers: int) -> None:
-    """Make a label of `sts` NaN in steps of these numbers."""
-    real = Batcher.__call__
-
-    def spoiled(self: Batcher, step: Step) -> Prepared:
-        if step.number not in numbers:
-            return real(self, step)
-        sts = self.train["sts"]
-        assert sts.labels is not None
-        labels = sts.labels.copy()
-        labels[step.rows["sts"][0]] = math.nan
-        return real(replace(self, train={**self.train, "sts": replace(sts, labels=labels)}), step)
-
-    monkeypatch.setattr(Batcher, "__call__", spoiled)
 
 
 @pytest.mark.usefixtures("stand_in")

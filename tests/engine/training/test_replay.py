@@ -51,7 +51,7 @@ class TestOnGpu:
     def test_graphs_share_memory_and_read_what_lies_in_it_now(self) -> None:
         device = torch.device("cuda")
         recorder = CudaGraphs(device, list)
-        inputs, out = [torch.zeros(1000, device=device) for _ in range(3)], torch.zeros(3, device=device)
+        inputs, out = [torch.zeros(1024, device=device) for _ in range(3)], torch.zeros(3, device=device)
         for round_ in range(4):
             for at in range(3):
                 inputs[at].fill_(at + 10.0 * round_)

@@ -15,7 +15,10 @@ from typer.testing import Result
 from smartcli.data.predictions import TaskPredictions
 from smartcli.families.family_table import FAMILIES
 from smartcli.home import Home
+from smartcli.registry.registry import Registry
+from smartcli.tasks import TaskTable, parse_task
 from smartcli.workflows.scoring.model_outputs import label_rows
+from tests.saved_rows import save_rows
 from tests.tiny import WORDS, make_tiny_encoder
 
 Smart = Callable[..., Result]
@@ -190,3 +193,38 @@ def test_an_ensemble_is_not_one_model(smart: Smart, shop: Shop, tmp_path: Path) 
     result = smart("checkpoints", "export", "ab", "--format", "hf", "--output", tmp_path / "out")
     assert result.exit_code == 2
     assert "export its members: a, b" in " ".join(result.stderr.split())
+
+
+def test_several_labels_have_the_same_probabilities_everywhere_and_after_import(
+    smart: Smart, shop: Shop, tmp_path: Path, transformers: Any
+) -> None:
+    task = parse_task(
+        {"name": "topics", "kind": "multilabel", "text": ["a", "b"], "label": ["x", "y", "z"], "metric": "macro_f1"},
+        "t",
+    )
+    own = [(f"r{i}", tuple(texts), tuple({i % 3, i % 2})) for i, texts in enumerate(rows(2))]
+    save_rows(shop.home, "several", TaskTable((task,)), {"topics": {"train": own, "dev": own}})
+    folder, result = exported(smart, shop, tmp_path, "hf", data="several", lr="1e-2", epochs="4", max_steps="9")
+    assert result.exit_code == 0, result.stderr
+    texts = rows(2)
+    mine = label_rows(shop.home, shop.open_checkpoint("mine"), "topics", texts)
+    assert mine.probabilities is not None
+    assert float(np.ptp(mine.probabilities[:, -1])) > 1e-3
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "topics")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder / "topics").eval()
+    inputs = tokenizer(*map(list, zip(*texts, strict=True)), padding=True, truncation=True, return_tensors="pt")
+    found = model(**inputs).logits.sigmoid().detach().numpy()
+    np.testing.assert_allclose(found, mine.probabilities, rtol=0, atol=1e-5)
+    assert model.config.problem_type == "multi_label_classification"
+    library = pytest.importorskip("sentence_transformers", reason="sentence-transformers is the reference")
+    cross = library.CrossEncoder(str(folder / "topics"), device="cpu")
+    np.testing.assert_allclose(cross.predict([tuple(row) for row in texts]), mine.probabilities, rtol=0, atol=1e-5)
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    assert smart("checkpoints", "export", "mine", "--format", "onnx", "--output", tmp_path / "onnx").exit_code == 0
+    graph = in_onnxruntime(tmp_path / "onnx" / "topics", texts, False)
+    np.testing.assert_allclose(graph, mine.probabilities, rtol=0, atol=1e-4)
+    there = Home(tmp_path / "elsewhere")
+    source = shop.open_checkpoint("mine").folder
+    assert smart("--home", there.root, "checkpoints", "import", source).exit_code == 0
+    again = label_rows(there, Registry(there).open("mine"), "topics", texts)
+    np.testing.assert_array_equal(again.probabilities, mine.probabilities)

@@ -200,7 +200,7 @@ def test_the_json_has_every_key_of_the_page_of_documentation(shop: Home) -> None
     assert found["row"] == {"data": "demo", "split": "dev", "id": "d0"}
     assert found["texts"] == [PLANTED, "a bird sings in the park"]
     assert (found["label"], found["kind"]) == (1, "binary")
-    assert found["class"] == str(found["prediction"])
+    assert found["class"] == found["prediction"], "classes without names"
     assert list(found["probabilities"]) == ["0", "1"]
     assert found["words"][0].keys() == {"side", "start", "stop", "word", "effect"}
     assert found["neighbours"][0].keys() == {"id", "texts", "label", "cosine", "same_text"}

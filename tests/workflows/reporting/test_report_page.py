@@ -54,6 +54,21 @@ def add_trained(home: Home, name: str, data: Any, **settings: Any) -> None:
         Registry(home).commit(taken, fill)
 
 
+def test_each_class_has_its_precision_recall_and_f1_on_the_page_and_in_json(home: Home, tmp_path: Path) -> None:
+    data = make_data(home, counts=COUNTS)
+    add_trained(home, "ckpt1", data)
+    report(home, [], tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "<h3>By class</h3>" in page
+    (row,) = json.loads((tmp_path / "out" / "scores.json").read_text(encoding="utf-8"))["rows"]
+    assert set(row["by_class"]) == {"sst", "qqp"}
+    for task, classes in row["by_class"].items():
+        for one in classes:
+            cells = [f'data-value="{one[key]}"' for key in ("precision", "recall", "f1", "support")]
+            found = next(line for line in page.splitlines() if f"<td>{task}</td><td>{one['name']}</td>" in line)
+            assert all(cell in found for cell in cells), found
+
+
 def test_the_page_and_every_figure_are_written(home: Home, tmp_path: Path) -> None:
     data = make_data(home, counts=COUNTS, word="<b>$5 & more</b> ")
     add_trained(home, "ckpt1", data, **{"lambda": 0})

@@ -34,6 +34,18 @@ def shop(home: Home, tmp_path: Path) -> Shop:
             [f"{IDLE}each phase of a sequential run trains one alone"],
         ),
         ({"schedule": "sequential", "max_steps": "13"}, []),
+        ({"sampling": "balanced"}, []),
+        (
+            {"sampling": "balanced", "tasks": "sts"},
+            ["--sampling balanced has no effect: no task of this training has classes"],
+        ),
+        (
+            {"sampling": "balanced", "class_weights": "balanced"},
+            [
+                "--sampling balanced and class weights both favour rare classes of sst, qqp; one is mostly enough: "
+                "--class-weights off leaves the weights out"
+            ],
+        ),
         (
             {"schedule": "sequential", "max_steps": "12"},
             [
