@@ -54,6 +54,7 @@ class Settings:
     revision: str | None = None
     init: str | None = None
     tasks: tuple[str, ...] | None = None
+    fold: str | None = None
     rows: int | None = None
     max_length: int = 128
     pair_mode: Literal["separate", "cosine", "concat"] = "concat"
@@ -176,7 +177,17 @@ def _word(option: Option, value: Any, where: str) -> str:
     if option.key == "surgery" and value not in ("none", "pcgrad") and not value.startswith("torchjd:"):
         known = ("none", "pcgrad", "torchjd:NAME")
         raise UserError(f"{where} must be one of {', '.join(known)}; found {value!r}{suggest(value, known)}")
+    if option.key == "fold":
+        fold_of(value, where)
     return value
+
+
+def fold_of(value: str, where: str = "--fold") -> tuple[int, int]:
+    """Return (I, K) of the option `fold`, I from 1 to K; a UserError names `where`."""
+    first, _, last = value.partition("/")
+    if first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last) and int(last) > 1:
+        return int(first), int(last)
+    raise UserError(f"{where} must be I/K, I from 1 to K and K at least 2, such as 1/5; found {value!r}")
 
 
 def _names(value: Any, where: str) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("revision", "str", "Revision of a hub encoder: branch, tag or commit.", _DATA),
     Option("init", "str", "Checkpoint whose encoder and heads to start from (never its optimizer state).", _DATA),
     Option("tasks", "names", "Tasks to train, as a list: sst,qqp (default: all of the data set's).", _DATA),
+    Option("fold", "str", "Leave out the train rows of fold I of K: I/K, as --folds K does for each I.", _DATA),
     Option("rows", "int", "Train on N rows a task, the same for every seed (default: all).", _DATA, low=1),
     Option("max_length", "int", "Tokens an example may have, special tokens included.", _DATA, low=8),
     Option("pair_mode", "str", "How the two sentences of a pair meet.", _MODEL, ("separate", "cosine", "concat")),

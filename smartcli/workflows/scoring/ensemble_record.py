@@ -76,8 +76,10 @@ def _versions() -> dict[str, str]:
     return {"smartcli": __version__, "python": platform.python_version(), "numpy": np.__version__}
 
 
-def fill_folder(folder: Path, meta: CheckpointMeta, combined: Predictions) -> None:
-    """Write the files of an ensemble but its manifest."""
+def fill_folder(folder: Path, meta: CheckpointMeta, combined: Predictions, files: Mapping[str, bytes]) -> None:
+    """Write the files of an ensemble but its manifest, and `files` beside them."""
+    for name, content in files.items():
+        DISK.write(folder / name, content)
     DISK.write(folder / META, canonical_json(meta.to_json()))
     DISK.write(folder / PREDICTIONS, write_predictions(combined))
     DISK.write(folder / "README.md", _card(meta).encode())

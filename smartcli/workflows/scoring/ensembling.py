@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from smartcli.data.predictions import Predictions
@@ -18,6 +19,8 @@ from smartcli.voting import combine, halves, rank
 from smartcli.workflows.scoring.ensemble_record import ensemble_meta, fill_folder
 from smartcli.workflows.scoring.evaluation import remarks_on, score_row
 from smartcli.workflows.scoring.sources import Subject, data_words, subject_of
+
+NO_FILES: Mapping[str, bytes] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,13 @@ def ensemble(
     top: int | None = None,
     vote: str = "mode",
     argv: Sequence[str] = (),
+    files: Mapping[str, bytes] = NO_FILES,
 ) -> EnsembleOutcome:
     """Combine the named members (with `top`: the best of them, chosen on one half of dev) and register the result.
 
-    With `top` the table's scores are those on the other half. `vote` is mode or mean, as `combine` has them.
-    UserErrors: fewer than two members, members of several data sets, one without a head for a task, or one that is an
-    ensemble itself.
+    With `top` the table's scores are those on the other half. `vote` is mode or mean, as `combine` has them; `files`
+    are stored beside the ensemble's own. UserErrors: fewer than two members, members of several data sets, one without
+    a head for a task, or one that is an ensemble itself.
     """
     started = time.monotonic()
     how_to = check_vote(vote)
@@ -92,7 +96,7 @@ def ensemble(
     with registry.claim(name) as taken:
         how = None if selection is None else selection.to_json()
         meta = ensemble_meta(taken, chosen, subject, combined, how, reported, argv, started, how_to)
-        checkpoint = registry.commit(taken, lambda folder: fill_folder(folder, meta, combined))
+        checkpoint = registry.commit(taken, lambda folder: fill_folder(folder, meta, combined, files))
     rows = [score_row(member, subject.tasks, report_on[member.name]) for member in chosen]
     rows.append(score_row(checkpoint, subject.tasks, reported))
     return EnsembleOutcome(checkpoint, _table(subject, rows, selection, remarks_on(chosen, subject)), selection)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from smartcli.config import Settings
+from smartcli.config import Settings, fold_of
 from smartcli.data.store import DataSet
 from smartcli.data.tokens import open_tokens
 from smartcli.errors import UserError
@@ -156,7 +156,7 @@ def _model_and_rows(
     train, dev = {}, {}
     for task in heads:
         if task.name in trained:
-            kept = sampled_rows(data_set, task.name, settings.rows)
+            kept = train_rows(data_set, task, settings)
             train[task.name] = split(task.name, "train", kept)
         if "dev" in data_set.splits(task.name):
             dev[task.name] = split(task.name, "dev")
@@ -197,6 +197,29 @@ def class_weights(task: Task, how: str, labels: NDArray[np.float64]) -> tuple[fl
 def _labels(split: Split) -> NDArray[np.float64]:
     assert split.labels is not None
     return split.labels
+
+
+def train_rows(data_set: DataSet, task: Task, settings: Settings) -> NDArray[np.int64] | None:
+    """Return the train rows that a training takes, in order: those of `--rows` without `--fold`'s; None: all."""
+    kept = sampled_rows(data_set, task.name, settings.rows)
+    if settings.fold is None:
+        return kept
+    left_out, folds = fold_of(settings.fold)
+    rows, of_row = fold_rows(data_set, task, settings.rows, folds)
+    return np.asarray(rows[of_row != left_out - 1])
+
+
+def fold_rows(
+    data_set: DataSet, task: Task, rows: int | None, folds: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the train rows of `--rows`, in order, and the fold of each, from 0; errors as in `assign_folds`."""
+    from smartcli.data.folds import assign_folds, texts_of
+
+    kept = sampled_rows(data_set, task.name, rows)
+    split = data_set.rows(task.name, "train")
+    every = np.arange(len(split), dtype=np.int64) if kept is None else kept
+    assert split.labels is not None, "train rows have labels"
+    return every, assign_folds(task, texts_of(split, kept), split.labels[every], folds, data_set.fingerprint)
 
 
 def sampled_rows(data_set: DataSet, task: str, rows: int | None) -> NDArray[np.int64] | None:
