@@ -62,7 +62,7 @@ def tiny_config(model_type: str = "bert", **config: Any) -> dict[str, Any]:
     else:
         values |= {"hidden_act": "gelu", "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
         values["layer_norm_eps"] = 1e-5 if offset else 1e-12
-    if model_type in {"bert", "electra", "roberta"}:
+    if model_type in {"bert", "electra", "roberta", "xlm-roberta", "camembert"}:
         values["type_vocab_size"] = 1 if offset else 2
     if model_type == "mpnet":
         values["relative_attention_num_buckets"] = 32

@@ -48,7 +48,7 @@ def test_bert_base_reads_as_published() -> None:
     assert (spec.relative_buckets, spec.relative_distance) == (0, 0)
 
 
-@pytest.mark.parametrize("model_type", ["roberta", "mpnet"])
+@pytest.mark.parametrize("model_type", ["roberta", "mpnet", "xlm-roberta", "camembert"])
 def test_514_positions_hold_512_tokens(model_type: str) -> None:
     spec = parse_spec(changed(model_type, max_position_embeddings=514), "config.json")
     assert (spec.positions, spec.position_offset, spec.max_tokens) == (514, 2, 512)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from smartcli.errors import UserError
 from smartcli.families.family_table import FAMILIES
 from smartcli.families.spec import read_spec
 from smartcli.families.tokenizer import SentenceTokenizer
@@ -59,14 +60,17 @@ def test_saved_models_are_read_whole(tmp_path: Path, model_type: str) -> None:
         ("distilbert", "DistilBertForMaskedLM"),
         ("electra", "ElectraForPreTraining"),
         ("electra", "ElectraForMaskedLM"),
+        ("xlm-roberta", "XLMRobertaForMaskedLM"),
+        ("camembert", "CamembertForMaskedLM"),
     ],
 )
 def test_models_with_heads_are_read_and_the_heads_ignored(tmp_path: Path, model_type: str, head: str) -> None:
     model_of(model_type, head).save_pretrained(tmp_path)
     weights = open_weights(tmp_path, read_spec(tmp_path))
-    assert all(own.startswith(f"{model_type}.") for own in weights.name_of.values())
+    prefix = FAMILIES[model_type].prefix
+    assert all(own.startswith(prefix) for own in weights.name_of.values())
     assert len(weights.ignored) > 0
-    assert not any(name.startswith(f"{model_type}.") for name in weights.ignored)
+    assert not any(name.startswith(prefix) for name in weights.ignored)
 
 
 @pytest.mark.parametrize("model_type", TYPES)
@@ -91,7 +95,7 @@ def test_prefixed_names_load_below_a_head(tmp_path: Path) -> None:
     assert not report["unexpected_keys"]
 
 
-@pytest.mark.parametrize("model_type", ["roberta", "mpnet"])
+@pytest.mark.parametrize("model_type", ["roberta", "mpnet", "xlm-roberta", "camembert"])
 def test_the_first_token_takes_the_row_after_the_offset(tmp_path: Path, model_type: str) -> None:
     folder = make_tiny_encoder(tmp_path, model_type)
     spec = read_spec(folder)
@@ -138,3 +142,31 @@ def test_vocab_txt_alone_reads_as_in_transformers(tmp_path: Path, config: dict[s
     pair = theirs("the film", "good")
     a, b = (tuple(ids.tolist()) for ids in ours.encode(["the film", "good"]))
     assert tuple(map(list, ours.template.pair(a, b))) == (pair["input_ids"], pair["token_type_ids"])
+
+
+PIECES = ["▁", "▁the", "▁film", "▁was", "▁good", "▁a", "▁du", "ll", "▁plot", "!", ",", *"adefghilmnoprstuw"]
+SENTENCE_PIECE: dict[str, tuple[str, list[str]]] = {
+    "xlm-roberta": ("XLMRobertaTokenizer", ["<s>", "<pad>", "</s>", "<unk>"]),
+    "camembert": ("CamembertTokenizer", ["<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<unk>NOTUSED", "<s>", "</s>"]),
+}
+"""By type: transformers' tokenizer, and the special tokens at the start of its public vocabulary."""
+
+
+@pytest.mark.parametrize("model_type", list(SENTENCE_PIECE))
+def test_a_sentence_piece_vocabulary_reads_as_in_transformers(tmp_path: Path, model_type: str) -> None:
+    name, special = SENTENCE_PIECE[model_type]
+    vocab = [(token, 0.0) for token in special]
+    vocab += [(piece, -1.0 - number / 8) for number, piece in enumerate(PIECES)]
+    theirs = getattr(transformers, name)(vocab=vocab)
+    folder = make_tiny_encoder(tmp_path, model_type, vocab_size=len(theirs))
+    theirs.save_pretrained(folder)
+    ours = SentenceTokenizer.from_folder(folder, read_spec(folder))
+    for first, second in itertools.product(["the film was good!", "  a  dull plot", "unseen ☃ signs"], repeat=2):
+        a, b = (tuple(ids.tolist()) for ids in ours.encode([first, second]))
+        assert list(ours.template.single(a)[0]) == theirs(first)["input_ids"]
+        assert list(ours.template.pair(a, b)[0]) == theirs(first, second)["input_ids"]
+    assert ours.encode(["the dull film"])[0].tolist() == theirs.convert_tokens_to_ids(["▁the", "▁du", "ll", "▁film"])
+    (folder / "tokenizer.json").unlink()
+    (folder / "sentencepiece.bpe.model").write_bytes(b"not read")
+    with pytest.raises(UserError, match=r"no tokenizer\.json\. Make one once, elsewhere"):
+        SentenceTokenizer.from_folder(folder, read_spec(folder))

@@ -42,12 +42,13 @@ def test_every_type_finds_every_parameter_with_and_without_prefix_and_heads(tmp_
     plain = names_of(folder)
     found = map_weights(spec, plain, "file")
     assert found.ignored == ()
-    assert found.has_pooler == (model_type in {"bert", "mpnet", "roberta"})
+    assert found.has_pooler == spec.family.pooler
     assert found.by_canonical == hf_names(spec, pooler=found.has_pooler)
-    prefixed = [f"{model_type}.{name}" for name in plain]
-    again = map_weights(spec, [*HEADS, *prefixed, f"{model_type}.embeddings.position_ids"], "file")
-    assert again.by_canonical == {name: f"{model_type}.{own}" for name, own in found.by_canonical.items()}
-    assert set(again.ignored) == {*HEADS, f"{model_type}.embeddings.position_ids"}
+    prefix = spec.family.prefix
+    prefixed = [f"{prefix}{name}" for name in plain]
+    again = map_weights(spec, [*HEADS, *prefixed, f"{prefix}embeddings.position_ids"], "file")
+    assert again.by_canonical == {name: f"{prefix}{own}" for name, own in found.by_canonical.items()}
+    assert set(again.ignored) == {*HEADS, f"{prefix}embeddings.position_ids"}
 
 
 def test_names_of_2018_with_gamma_and_beta(folder: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from smartcli.config import Settings, changed, read_value
 from smartcli.errors import UserError, suggest
+from smartcli.families.files import read_object
 from smartcli.option_table import OPTION_OF
 
 LOOSE: dict[str, type] = {"name": str, "recipe": str, "resume": str, "dry_run": bool, "paper_optimizer": bool}
@@ -71,14 +72,31 @@ def recipe_source(name: str) -> SettingSource:
 
 
 def preset_source(encoder: str) -> SettingSource | None:
-    """Return the settings that suit `encoder` (an id or folder), where a preset knows it by name."""
+    """Return the settings that suit `encoder` (an id or folder), where a preset knows its name or, for a folder, type.
+
+    An id's type does not count: it is known only once the encoder was fetched, and the same command must always give
+    the same settings.
+    """
     short = encoder.rstrip("/").rsplit("/", 1)[-1].lower()
+    kind = _type_in(Path(encoder).expanduser())
     for name in _names("preset-"):
         text = _packaged(f"preset-{name}.toml")
         values = _parse(text, f"preset {name}")
-        if any(fnmatch(short, pattern) for pattern in values.pop("encoders")):
+        patterns, types = values.pop("encoders"), values.pop("types", [])
+        by_name = any(fnmatch(short, pattern) for pattern in patterns)
+        if kind in types or (by_name and (kind is None or not types)):
             return _checked_source(values, text, f"preset {name}", f"preset {name}")
     return None
+
+
+def _type_in(folder: Path) -> str | None:
+    """Return the type that `folder`/config.json names; None where there is none that can be read."""
+    try:
+        kind = read_object(folder / "config.json").get("model_type")
+    except UserError:
+        # Not a folder, or a damaged one, which whoever opens the encoder says.
+        return None
+    return kind if isinstance(kind, str) else None
 
 
 def _names(prefix: str) -> list[str]:

@@ -35,6 +35,7 @@ from smartcli.engine.terms.ascent_by_derivatives import (
     slope,
 )
 from smartcli.engine.terms.losses import divergence
+from smartcli.families.family_table import FAMILIES
 
 DOUBLE = torch.float64
 
@@ -125,7 +126,7 @@ def test_in_bf16_its_direction_is_the_exact_ones_and_the_log_says_so(norm: str) 
     assert exact.run(small_step(chosen, torch.float32), probe=True, check=True).found["r_s"].scalars == {}
 
 
-@pytest.mark.parametrize("model_type", ["bert", "roberta", "distilbert", "electra", "mpnet"])
+@pytest.mark.parametrize("model_type", list(FAMILIES))
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_in_bf16_every_encoder_type_trains_and_climbs_the_exact_way(model_type: str, pooling: str) -> None:
     chosen = settings(pooling=pooling)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from smartcli.config import Settings
 from smartcli.errors import UserError
 from smartcli.workflows.training.setting_sources import config_source, preset_source, recipe_names, recipe_source
+from tests.tiny import make_tiny_encoder
 
 
 def write(tmp_path: Path, content: str | bytes) -> Path:
@@ -73,6 +74,31 @@ def test_a_recipe_leaves_learning_rate_epochs_and_decay_to_the_preset(name: str)
 def test_only_a_known_encoder_has_a_preset() -> None:
     assert preset_source("minilm") is not None
     assert preset_source("bert-base-uncased") is None
+
+
+@pytest.mark.parametrize(
+    ("encoder", "preset"),
+    [
+        ("FacebookAI/xlm-roberta-base", "xlm-roberta"),
+        ("almanach/camembert-base", "xlm-roberta"),
+        ("FacebookAI/roberta-base", None),
+    ],
+)
+def test_the_presets_of_types_know_the_public_names(encoder: str, preset: str | None) -> None:
+    found = preset_source(encoder)
+    assert (found and found.source) == (preset and f"preset {preset}")
+
+
+def test_a_folder_has_the_preset_of_its_type_whatever_it_is_called(tmp_path: Path) -> None:
+    own = make_tiny_encoder(tmp_path / "mine", "camembert")
+    other = make_tiny_encoder(tmp_path / "not-camembert", "bert")
+    found = preset_source(str(own))
+    assert found is not None
+    assert found.source == "preset xlm-roberta"
+    assert preset_source(str(other)) is None
+    (own / "config.json").write_text("{")
+    assert preset_source(str(own)) is None
+    assert preset_source(str(make_tiny_encoder(tmp_path / "minilm", "bert"))) is not None
 
 
 @settings(max_examples=150, deadline=2000)
