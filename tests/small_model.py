@@ -169,9 +169,8 @@ def moved_teacher(objective: Objective, size: float = 0.05) -> None:
     assert teacher is not None
     generator = stream(0, "moved teacher")
     for tensor in teacher.tensors().values():
-        # In fp32 whatever the type, so that a model in float64 has the same teacher.
-        noise = torch.randn(tensor.shape, generator=generator)
-        tensor.add_(noise.to(tensor), alpha=size)
+        noise = torch.randn(tensor.shape, dtype=tensor.dtype, generator=generator)
+        tensor.add_(noise.to(tensor.device), alpha=size)
 
 
 def watch(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[Any]:

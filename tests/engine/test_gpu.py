@@ -96,10 +96,13 @@ def gradients_on(
 def test_gradients_are_the_cpus(method: str, model_type: str, bf16: bool, tolerance: float) -> None:
     expected = gradients_on(CPU, METHODS[method], model_type=model_type)
     found = gradients_on(DEVICE, METHODS[method], bf16=bf16, model_type=model_type)
-    # mt-dnn's ascent subtracts two outputs that are close, so fp32 itself is this far from float64 on either device.
-    exact = gradients_on(CPU, METHODS[method], model_type=model_type, dtype=torch.float64)
-    rounding = (expected - exact).norm()
-    assert (found - expected).norm() <= tolerance * expected.norm() + 3 * rounding
+    allowed = tolerance * expected.norm()
+    if method == "mtdnn":
+        # Its ascent subtracts two outputs that are close, so that fp32 itself is this far from float64 on either device:
+        # 2e-4 of the norm on BERT, 4e-4 on MPNet.
+        exact = gradients_on(CPU, METHODS[method], model_type=model_type, dtype=torch.float64)
+        allowed += 2 * (expected - exact).norm()
+    assert (found - expected).norm() <= allowed
 
 
 def trained(

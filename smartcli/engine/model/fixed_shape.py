@@ -296,6 +296,5 @@ def read(
         sub = _read(out, prefix, own.shape, own.whole, words, processes)
         tokens, sentences = flat[out.at[prefix + "tokens of"]], flat[out.at[prefix + "sentences of"]]
         made[own.tasks] = SubBatch(sub, tokens, sentences, {0: sentences})
-    everything = SubBatch(batch, flat[:0], flat[:0], {})
-    """Its rows are never asked for: a term that has the whole batch picks nothing."""
+    everything = SubBatch(batch, flat[:0], flat[:0], {})  # Its rows are never asked for: nothing is picked of it.
     return batch, labels, {term: made.get(tasks, everything) for term, tasks in shape.terms}
