@@ -68,6 +68,7 @@ class Settings:
     weight_decay: float = 0.0
     warmup: float = 0.0
     lr_schedule: Literal["constant", "linear"] = "constant"
+    layer_decay: float = 1.0
     clip_norm: float = 0.0
     class_weights: Literal["table", "balanced", "off"] = "table"
     sampling: Literal["once", "balanced"] = "once"

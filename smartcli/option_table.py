@@ -56,6 +56,15 @@ OPTIONS: tuple[Option, ...] = (
     Option("weight_decay", "float", "AdamW weight decay; biases and LayerNorm weights have none.", _OPTIM, low=0),
     Option("warmup", "float", "Share of the steps in which the learning rate rises.", _OPTIM, low=0, high=1),
     Option("lr_schedule", "str", "Learning rate after the warm-up.", _OPTIM, ("constant", "linear")),
+    Option(
+        "layer_decay",
+        "float",
+        "Learning rate of each layer, as a share of that of the layer above it; 1 is off (Howard & Ruder 2018).",
+        _OPTIM,
+        low=0,
+        high=1,
+        above_low=True,
+    ),
     Option("clip_norm", "float", "Largest gradient norm, encoder and heads together; 0 is off.", _OPTIM, low=0),
     Option(
         "class_weights",

@@ -8,6 +8,7 @@
   time
 - gradients: gradients of one step: where they are kept, their norm, clipping, and the embedding table's few rows
 - job: what a training is given, where it reports, and what it ends with
+- layer_decay: layer-wise learning-rate decay: lower layers learn more slowly
 - loop: the training loop: phases of steps, dev scores after each epoch, saves, and a stop at any step
 - objective: the loss of one update: a clean pass over one packed batch, and a sum over terms
 - optimizer: AdamW over the parameters of a phase: biases and LayerNorm weights are not decayed
@@ -16,6 +17,7 @@
   weights
 - recorder: whether a training's steps have fixed shapes and are recorded as CUDA graphs, and if not, why
 - replay: work that is done again and again on the same memory: each time anew, or on a GPU recorded and replayed
+- sampling: rows of rare classes drawn more often
 - schedule: the phases of a run, and which rows each of their steps trains on
 - snapshot: what a run needs to go on: tensors by file, and its position as JSON values; no pickle anywhere
 - step_probe: which number format is faster on this GPU for this encoder: a training's own steps, timed in each

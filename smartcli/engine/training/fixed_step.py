@@ -21,6 +21,7 @@ from smartcli.engine.training import surgery
 from smartcli.engine.training.batches import Prepared
 from smartcli.engine.training.gradients import clip_scale
 from smartcli.engine.training.objective import StepLoss
+from smartcli.engine.training.optimizer import set_learning_rate
 from smartcli.engine.training.outcome import Key, Outcome, Pending, outcome_of
 from smartcli.engine.training.replay import Recorder
 from smartcli.engine.training.task_gradients import TaskGradients
@@ -175,6 +176,7 @@ class FixedUpdater(Updater):
             # AdamW divides each gradient by this as it reads it, which saves a pass over all of them.
             scale = torch.reciprocal(clip_scale(norm, self.settings.clip_norm))
             self.optimizer.grad_scale = scale.float()  # type: ignore[attr-defined]
+        set_learning_rate(self.optimizer, self.rates[0])
         self.optimizer.step()
         for at, term in enumerate(self.objective.terms):
             term.move(torch.maximum(self.rates[1 + at], self.halted))

@@ -16,6 +16,7 @@ from smartcli.engine.terms.base import Context
 from smartcli.engine.terms.term_table import make_terms
 from smartcli.engine.training.fixed_step import FixedUpdater
 from smartcli.engine.training.gradients import Gradients
+from smartcli.engine.training.layer_decay import rates_of
 from smartcli.engine.training.objective import Objective
 from smartcli.engine.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
 from smartcli.engine.training.recorder import MakeRecorder
@@ -66,7 +67,9 @@ class PhaseState:
         fixed = recorder is not None
         # The learning rate, and how much of what each term follows stays.
         rates = torch.zeros(1 + len(self.terms), device=device)
-        self.optimizer = make_optimizer(self.named, settings, rates[0] if fixed else None)
+        layers = model.encoder.spec.layers
+        slower = rates_of((name for name, _ in self.named), settings.layer_decay, layers)
+        self.optimizer = make_optimizer(self.named, settings, rates[0] if fixed else None, slower)
         parts: dict[str, Any] = {
             "objective": Objective(model, self.terms, bf16),
             "settings": settings,
