@@ -84,6 +84,7 @@ class Settings:
     ascent_steps: int = 1
     norm: Literal["inf", "2"] = "inf"
     fgm: float = 0.0
+    rdrop: float = 0.0
     seed: int = 0
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"

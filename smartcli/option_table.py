@@ -116,6 +116,14 @@ OPTIONS: tuple[Option, ...] = (
         _SMART,
         low=0,
     ),
+    Option(
+        "rdrop",
+        "float",
+        "R-Drop (Liang et al. 2021): weight of the divergence between two passes with different dropout masks, beside "
+        "the second pass's loss; 0 is off.",
+        _SMART,
+        low=0,
+    ),
     Option("seed", "int", "Seed of every random draw.", _RUN, low=0, high=2**63 - 1),
     Option(
         "precision",

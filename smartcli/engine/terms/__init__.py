@@ -9,6 +9,7 @@
 - mtdnn: the perturbation and divergences of mt-dnn
 - bregman: μ·D, Bregman proximal point, and its averaged teacher
 - fgm: FGM, the loss after one adversarial step
+- rdrop: R-Drop, a second pass with other dropout masks that shall agree with the first
 - term_table: which terms there are; a new one is a line there
 
 To add a term: a module with a subclass of `Term`, its options in option_table.py and config.py, a line in

@@ -19,6 +19,7 @@ from smartcli.engine.model.multitask import MultiTaskModel
 from smartcli.engine.model.packing import PackedBatch
 from smartcli.engine.model.sub_batch import SubBatch
 from smartcli.engine.streams import Streams
+from smartcli.engine.terms.losses import task_loss
 from smartcli.tasks import Kind
 
 
@@ -151,6 +152,18 @@ class Term:
     def kind(self, task: str) -> Kind:
         """Return the kind of a task."""
         return self.model.tasks.get(task).kind
+
+    def loss(self, task: str, logits: Tensor, given: TrainingBatch) -> Tensor:
+        """Return the task's loss at `logits` (n, C) or (n,) against the batch's labels, a scalar."""
+        batch = given.batch
+        return task_loss(
+            self.kind(task),
+            logits,
+            given.labels[task],
+            batch.count(task),
+            self.class_weights(task),
+            batch.present(task),
+        )
 
     def class_weights(self, task: str) -> tuple[float, ...] | None:
         """Return what a row of each class of a task counts in its loss (C), None where all count the same."""
