@@ -69,6 +69,9 @@ class Settings:
     warmup: float = 0.0
     lr_schedule: Literal["constant", "linear"] = "constant"
     layer_decay: float = 1.0
+    label_smoothing: PerTask[float] = PerTask(0.0)
+    ordinal: PerTask[float] = PerTask(0.0)
+    regression_loss: Literal["raw", "unit"] = "raw"
     clip_norm: float = 0.0
     class_weights: Literal["table", "balanced", "off"] = "table"
     sampling: Literal["once", "balanced"] = "once"
@@ -242,7 +245,7 @@ def _limits(option: Option) -> str:
 def check_task_names(settings: Settings, known: tuple[str, ...]) -> None:
     """Raise a UserError when an option names a task that the table lacks (`--lambda sts=1,foo=2`)."""
     named = [("--tasks", settings.tasks or ())]
-    for key in ("epochs", "batch_size", "lambda", "mu"):
+    for key in ("epochs", "batch_size", "label_smoothing", "ordinal", "lambda", "mu"):
         value = cast("PerTask[Any]", getattr(settings, field_of(key)))
         named.append((OPTION_OF[key].flag, tuple(task for task, _ in value.by_task)))
     for flag, tasks in named:

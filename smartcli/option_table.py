@@ -65,6 +65,31 @@ OPTIONS: tuple[Option, ...] = (
         high=1,
         above_low=True,
     ),
+    Option(
+        "label_smoothing",
+        "task-float",
+        "Share of a target's probability that is spread over all classes (Szegedy et al. 2016); 0 is off. N, or "
+        "task=N,…",
+        _OPTIM,
+        low=0,
+        high=1,
+        below_high=True,
+    ),
+    Option(
+        "ordinal",
+        "task-float",
+        "Sharpness of soft targets for graded classes, in the order of their names (Díaz & Marathe 2019), so that a "
+        "near miss costs less than a far one; 0 is off. task=N,…, or N for all tasks of three or more classes.",
+        _OPTIM,
+        low=0,
+    ),
+    Option(
+        "regression_loss",
+        "str",
+        "Squared error of scores in their own units (raw), or with their range counted as 1 (unit).",
+        _OPTIM,
+        ("raw", "unit"),
+    ),
     Option("clip_norm", "float", "Largest gradient norm, encoder and heads together; 0 is off.", _OPTIM, low=0),
     Option(
         "class_weights",

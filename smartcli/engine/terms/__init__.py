@@ -2,6 +2,10 @@
 
 - base: what every term is (`Term`), what it is given (`CleanPass`) and what it returns (`Measured`)
 - losses: task losses, and the divergences ℓ_s between two outputs
+- soft_targets: the loss of labels that are smoothed or graded
+- label_smoothing: targets that are nearly certain
+- ordinal: targets of graded classes
+- unit_range: a regression's loss with the labels' range counted as 1
 - task_loss: ℓ, each task's own loss
 - smoothness: λ·R_s, SMART's smoothness penalty, in its variants
 - ascent: the perturbation δ by projected ascent (the SMART paper's Algorithm 1)

@@ -20,6 +20,8 @@ from smartcli.engine.model.packing import PackedBatch
 from smartcli.engine.model.sub_batch import SubBatch
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms.losses import task_loss
+from smartcli.engine.terms.soft_targets import SoftTargets
+from smartcli.engine.terms.unit_range import unit_factor
 from smartcli.tasks import Kind
 
 
@@ -102,7 +104,7 @@ class Term:
     """Whether it needs the clean pass's masks again."""
 
     def __init__(self, context: Context) -> None:
-        self.model = context.model
+        self.model, self.settings = context.model, context.settings
 
     @classmethod
     def active(cls, settings: Settings, tasks: Sequence[str]) -> tuple[str, ...]:
@@ -155,15 +157,18 @@ class Term:
 
     def loss(self, task: str, logits: Tensor, given: TrainingBatch) -> Tensor:
         """Return the task's loss at `logits` (n, C) or (n,) against the batch's labels, a scalar."""
-        batch = given.batch
-        return task_loss(
-            self.kind(task),
+        batch, kind = given.batch, self.kind(task)
+        value = task_loss(
+            kind,
             logits,
             given.labels[task],
             batch.count(task),
             self.class_weights(task),
             batch.present(task),
+            SoftTargets.of(self.settings, task, kind),
         )
+        unit = kind == "regression" and self.settings.regression_loss == "unit"
+        return unit_factor(self.model.tasks.get(task)) * value if unit else value
 
     def class_weights(self, task: str) -> tuple[float, ...] | None:
         """Return what a row of each class of a task counts in its loss (C), None where all count the same."""

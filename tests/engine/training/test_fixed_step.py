@@ -48,6 +48,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "bregman": {"lam": 0.0, "mu": PerTask(0.0, (("mood", 1.0), ("near", 2.0)))},
     "smart and bregman": {"lam": 1.0, "mu": 1.0, **LARGE},
     "fgm": {"lam": 0.0, "fgm": 0.1},
+    "soft labels": {"lam": 0.0, "fgm": 0.1, "label_smoothing": PerTask(0.1), "ordinal": PerTask(1.0)},
+    "unit": {"lam": 1.0, **LARGE, "regression_loss": "unit"},
     "rdrop": {"lam": 0.0, "rdrop": 2.0},
     "surgery": {"lam": 1.0, **LARGE, "surgery": "pcgrad"},
     "frozen": {"lam": 0.0, "freeze_encoder": True},
