@@ -73,6 +73,7 @@ class Settings:
     ordinal: PerTask[float] = PerTask(0.0)
     regression_loss: Literal["raw", "unit"] = "raw"
     clip_norm: float = 0.0
+    ema: float = 0.0
     class_weights: Literal["table", "balanced", "off"] = "table"
     sampling: Literal["once", "balanced"] = "once"
     surgery: str = "none"

@@ -92,6 +92,15 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("clip_norm", "float", "Largest gradient norm, encoder and heads together; 0 is off.", _OPTIM, low=0),
     Option(
+        "ema",
+        "float",
+        "Evaluate and keep an exponential average of the weights with this decay, .99 or .999 say; 0 is off.",
+        _OPTIM,
+        low=0,
+        high=1,
+        below_high=True,
+    ),
+    Option(
         "class_weights",
         "str",
         "What a row of each class counts in the loss: as tasks.toml says (table), balanced (rows / classes / rows of "

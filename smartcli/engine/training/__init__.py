@@ -1,5 +1,6 @@
 """One training: which rows each step takes, the loss and its gradients, the update, and the loop around it.
 
+- averaged_weights: averaged weights (EMA): what is evaluated and kept is an average over the training
 - batches: from row numbers to packed batches on the device, on a thread of their own
 - dev_scores: dev scores of a model in training: every task with a head, and a fixed sample of training rows
 - division: A step divided among processes: which examples each takes, and the batch that they make

@@ -34,7 +34,7 @@ SLOTS = 3
 
 @dataclass
 class FixedUpdater(Updater):
-    """An updater of packed steps (`Prepared.passes`); `rates` holds the learning rate, and a momentum a term."""
+    """An updater of packed steps (`Prepared.passes`); `rates` holds the learning rate, and a momentum a follower."""
 
     runs_on = True
 
@@ -107,7 +107,7 @@ class FixedUpdater(Updater):
             self.halted.zero_()
 
     def _set_rates(self, number: int) -> None:
-        rates = [self.learning_rate(number), *(t.momentum(number, self.steps) for t in self.objective.terms)]
+        rates = [self.learning_rate(number), *(f.momentum(number, self.steps) for f in self.followers)]
         self.rates.copy_(_sent(torch.tensor(rates), self.rates.device), non_blocking=True)
 
     def _whole(self, shape: PassShape, probe: bool, check: bool) -> list[list[Key]]:
@@ -178,8 +178,8 @@ class FixedUpdater(Updater):
             self.optimizer.grad_scale = scale.float()  # type: ignore[attr-defined]
         set_learning_rate(self.optimizer, self.rates[0])
         self.optimizer.step()
-        for at, term in enumerate(self.objective.terms):
-            term.move(torch.maximum(self.rates[1 + at], self.halted))
+        for at, follower in enumerate(self.followers):
+            follower.move(torch.maximum(self.rates[1 + at], self.halted))
         self.weights_changed()
 
     def _recorded(self, key: Hashable, check: bool, work: Callable[[], list[Key] | None]) -> list[Key]:
