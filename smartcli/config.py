@@ -61,6 +61,7 @@ class Settings:
     freeze_encoder: bool = False
     dropout: float = 0.1
     attention_dropout: float | None = None
+    dropout_samples: int = 1
     schedule: Literal["sequential", "simultaneous"] = "simultaneous"
     epochs: PerTask[int] = PerTask(10)
     batch_size: PerTask[int] = PerTask(8)

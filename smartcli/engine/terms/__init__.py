@@ -7,6 +7,7 @@
 - ordinal: targets of graded classes
 - unit_range: a regression's loss with the labels' range counted as 1
 - task_loss: ℓ, each task's own loss
+- multi_dropout: the task loss under further dropout masks before the head
 - smoothness: λ·R_s, SMART's smoothness penalty, in its variants
 - ascent: the perturbation δ by projected ascent (the SMART paper's Algorithm 1)
 - ascent_by_derivatives: its direction where a step runs in bf16

@@ -58,6 +58,8 @@ class CleanPass:
     requests: Mapping[str, Request]
     changes: Mapping[str, Mapping[str, Tensor]]
     """By term that asked for a derivative: J(x)·direction for each task."""
+    vectors: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
+    """The vectors (n, D) that each task's head read, a side each, before dropout; where a term reads them."""
 
 
 @dataclass
@@ -102,6 +104,8 @@ class Term:
     """Its word in a checkpoint's method; empty for the task loss, which every training has."""
     replays = False
     """Whether it needs the clean pass's masks again."""
+    reads_vectors = False
+    """Whether it needs the vectors that the heads read in the clean pass."""
 
     def __init__(self, context: Context) -> None:
         self.model, self.settings = context.model, context.settings

@@ -29,7 +29,7 @@ def momentum(step: int, steps: int, beta: float | None) -> float:
 
 
 @torch.no_grad()
-def move_towards(own: Sequence[Tensor], source: Sequence[Tensor], beta: float | Tensor) -> None:
+def move_towards(own: list[Tensor], source: list[Tensor], beta: float | Tensor) -> None:
     """Set `own` to β·own + (1 − β)·source; β = 0 copies it exactly, β = 1 leaves it. A tensor β is not read."""
     if isinstance(beta, Tensor):
         # In this form both ends are exact, and β is not read.

@@ -18,6 +18,10 @@ class TaskLoss(Term):
     def active(cls, settings: Settings, tasks: Sequence[str]) -> tuple[str, ...]:
         return tuple(tasks)
 
+    def weight(self, task: str) -> float:
+        """Return 1, or with multi-sample dropout the share of the clean pass's own sample."""
+        return 1.0 / self.settings.dropout_samples
+
     def measure(self, clean: CleanPass, streams: Streams, *, probe: bool, check: bool) -> Measured:
         given = clean.given
         values = {task: self.loss(task, clean.logits[task], given) for task in given.batch.outputs}

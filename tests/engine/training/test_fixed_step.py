@@ -50,6 +50,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "fgm": {"lam": 0.0, "fgm": 0.1},
     "soft labels": {"lam": 0.0, "fgm": 0.1, "label_smoothing": PerTask(0.1), "ordinal": PerTask(1.0)},
     "unit": {"lam": 1.0, **LARGE, "regression_loss": "unit"},
+    "multi dropout": {"lam": 1.0, **LARGE, "dropout_samples": 3},
     "rdrop": {"lam": 0.0, "rdrop": 2.0},
     "surgery": {"lam": 1.0, **LARGE, "surgery": "pcgrad"},
     "frozen": {"lam": 0.0, "freeze_encoder": True},
