@@ -62,6 +62,7 @@ class Settings:
     freeze_encoder: bool = False
     dropout: float = 0.1
     attention_dropout: float | None = None
+    dropout_samples: int = 1
     schedule: Literal["sequential", "simultaneous"] = "simultaneous"
     epochs: PerTask[int] = PerTask(10)
     batch_size: PerTask[int] = PerTask(8)
@@ -69,7 +70,12 @@ class Settings:
     weight_decay: float = 0.0
     warmup: float = 0.0
     lr_schedule: Literal["constant", "linear"] = "constant"
+    layer_decay: float = 1.0
+    label_smoothing: PerTask[float] = PerTask(0.0)
+    ordinal: PerTask[float] = PerTask(0.0)
+    regression_loss: Literal["raw", "unit"] = "raw"
     clip_norm: float = 0.0
+    ema: float = 0.0
     class_weights: Literal["table", "balanced", "off"] = "table"
     sampling: Literal["once", "balanced"] = "once"
     surgery: str = "none"
@@ -84,6 +90,7 @@ class Settings:
     ascent_steps: int = 1
     norm: Literal["inf", "2"] = "inf"
     fgm: float = 0.0
+    rdrop: float = 0.0
     seed: int = 0
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -251,7 +258,7 @@ def _limits(option: Option) -> str:
 def check_task_names(settings: Settings, known: tuple[str, ...]) -> None:
     """Raise a UserError when an option names a task that the table lacks (`--lambda sts=1,foo=2`)."""
     named = [("--tasks", settings.tasks or ())]
-    for key in ("epochs", "batch_size", "lambda", "mu"):
+    for key in ("epochs", "batch_size", "label_smoothing", "ordinal", "lambda", "mu"):
         value = cast("PerTask[Any]", getattr(settings, field_of(key)))
         named.append((OPTION_OF[key].flag, tuple(task for task, _ in value.by_task)))
     for flag, tasks in named:

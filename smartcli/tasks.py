@@ -37,6 +37,8 @@ METRICS_OF_KIND: dict[str, tuple[str, ...]] = {
     "multilabel": ("micro_f1", "macro_f1"),
     "regression": ("pearson", "spearman"),
 }
+GRADES = 3
+"""Fewest classes that can be graded: of two none is farther than another."""
 TASK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 RESERVED_NAMES = frozenset(
     {"checkpoint", "kind", "method", "lambda", "dropout", "seed", "overall", "default"}

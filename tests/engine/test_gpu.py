@@ -98,7 +98,7 @@ def test_gradients_are_the_cpus(method: str, model_type: str, bf16: bool, tolera
     found = gradients_on(DEVICE, METHODS[method], bf16=bf16, model_type=model_type)
     allowed = tolerance * expected.norm()
     if method == "mtdnn":
-        # Its ascent subtracts two outputs that are close, so that fp32 itself is this far from float64 on either device:
+        # Its ascent subtracts two outputs that are close, so that fp32 itself is far from float64 on either device:
         # 2e-4 of the norm on BERT, 4e-4 on MPNet.
         exact = gradients_on(CPU, METHODS[method], model_type=model_type, dtype=torch.float64)
         allowed += 2 * (expected - exact).norm()

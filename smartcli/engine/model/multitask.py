@@ -32,18 +32,34 @@ class MultiTaskModel(nn.Module):
         assert isinstance(module, Head)
         return module
 
-    def forward(self, words: Tensor, batch: PackedBatch, dropout: Dropout = no_dropout) -> dict[str, Tensor]:
-        """Return each task's logits in fp32 or wider: (n, C) or (n,), from word vectors `words` (T, E)."""
+    def forward(
+        self,
+        words: Tensor,
+        batch: PackedBatch,
+        dropout: Dropout = no_dropout,
+        keep: dict[str, list[Tensor]] | None = None,
+    ) -> dict[str, Tensor]:
+        """Return each task's logits in fp32 or wider: (n, C) or (n,), from word vectors `words` (T, E).
+
+        With `keep` the vectors (n, D) that each head reads, a side each, are left there, without dropout.
+        """
         vectors = self.encoder(words, batch, pooling=self.pooling, dropout=dropout)
         out: dict[str, Tensor] = {}
         for task, indices in batch.outputs.items():
-            sides = [
-                dropout(pick(vectors, index), self.encoder.dropout, f"example:{task}", f"head.{task}.{side}")
-                for side, index in enumerate(indices)
-            ]
-            logits: Tensor = self.head(task)(sides)
-            out[task] = logits.float() if logits.element_size() < 4 else logits
+            sides = [pick(vectors, index) for index in indices]
+            if keep is not None:
+                keep[task] = sides
+            out[task] = self.read_out(task, sides, dropout)
         return out
+
+    def read_out(self, task: str, sides: Sequence[Tensor], dropout: Dropout, place: str = "head") -> Tensor:
+        """Return a task's logits (n, C) or (n,) from the vectors (n, D) of its sides, with dropout at `place`."""
+        dropped = [
+            dropout(vectors, self.encoder.dropout, f"example:{task}", f"{place}.{task}.{side}")
+            for side, vectors in enumerate(sides)
+        ]
+        logits: Tensor = self.head(task)(dropped)
+        return logits.float() if logits.element_size() < 4 else logits
 
 
 def _key(task: str) -> str:

@@ -34,16 +34,23 @@ def is_small(settings: Settings) -> bool:
 
 
 def outputs_and_change(
-    model: MultiTaskModel, words: Tensor, delta: Tensor, batch: PackedBatch, dropout: Dropout
+    model: MultiTaskModel,
+    words: Tensor,
+    delta: Tensor,
+    batch: PackedBatch,
+    dropout: Dropout,
+    keep: dict[str, list[Tensor]] | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return f(x), and J(x)·δ by forward-mode differentiation in the same pass, for each task (n, C) or (n,).
 
-    f(x) has the graph, and the bits, of a pass without δ; J(x)·δ has no graph.
+    f(x) has the graph, and the bits, of a pass without δ; J(x)·δ has no graph. `keep` as in the model's own pass.
     """
     with forward_ad.dual_level():
         moving = forward_ad.make_dual(words, delta)  # type: ignore[no-untyped-call]
-        pairs = {t: forward_ad.unpack_dual(out) for t, out in model(moving, batch, dropout).items()}  # type: ignore[no-untyped-call]
+        pairs = {t: forward_ad.unpack_dual(out) for t, out in model(moving, batch, dropout, keep).items()}  # type: ignore[no-untyped-call]
         outputs = {task: value for task, (value, _) in pairs.items()}
+        for task, sides in (keep or {}).items():
+            keep[task] = [forward_ad.unpack_dual(side)[0] for side in sides]  # type: ignore[no-untyped-call, index]
         changes = {t: torch.zeros_like(value) if moved is None else moved for t, (value, moved) in pairs.items()}
         return outputs, {task: change.detach() for task, change in changes.items()}
 

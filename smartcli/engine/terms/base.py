@@ -19,6 +19,9 @@ from smartcli.engine.model.multitask import MultiTaskModel
 from smartcli.engine.model.packing import PackedBatch
 from smartcli.engine.model.sub_batch import SubBatch
 from smartcli.engine.streams import Streams
+from smartcli.engine.terms.losses import task_loss
+from smartcli.engine.terms.soft_targets import SoftTargets
+from smartcli.engine.terms.unit_range import unit_factor
 from smartcli.tasks import Kind
 
 
@@ -55,6 +58,8 @@ class CleanPass:
     requests: Mapping[str, Request]
     changes: Mapping[str, Mapping[str, Tensor]]
     """By term that asked for a derivative: J(x)·direction for each task."""
+    vectors: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
+    """The vectors (n, D) that each task's head read, a side each, before dropout; where a term reads them."""
 
 
 @dataclass
@@ -99,9 +104,11 @@ class Term:
     """Its word in a checkpoint's method; empty for the task loss, which every training has."""
     replays = False
     """Whether it needs the clean pass's masks again."""
+    reads_vectors = False
+    """Whether it needs the vectors that the heads read in the clean pass."""
 
     def __init__(self, context: Context) -> None:
-        self.model = context.model
+        self.model, self.settings = context.model, context.settings
 
     @classmethod
     def active(cls, settings: Settings, tasks: Sequence[str]) -> tuple[str, ...]:
@@ -151,6 +158,21 @@ class Term:
     def kind(self, task: str) -> Kind:
         """Return the kind of a task."""
         return self.model.tasks.get(task).kind
+
+    def loss(self, task: str, logits: Tensor, given: TrainingBatch) -> Tensor:
+        """Return the task's loss at `logits` (n, C) or (n,) against the batch's labels, a scalar."""
+        batch, kind = given.batch, self.kind(task)
+        value = task_loss(
+            kind,
+            logits,
+            given.labels[task],
+            batch.count(task),
+            self.class_weights(task),
+            batch.present(task),
+            SoftTargets.of(self.settings, task, kind),
+        )
+        unit = kind == "regression" and self.settings.regression_loss == "unit"
+        return unit_factor(self.model.tasks.get(task)) * value if unit else value
 
     def class_weights(self, task: str) -> tuple[float, ...] | None:
         """Return what a row of each class of a task counts in its loss (C), None where all count the same."""

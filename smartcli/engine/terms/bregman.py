@@ -28,6 +28,19 @@ def momentum(step: int, steps: int, beta: float | None) -> float:
     return EARLY_BETA if step <= EARLY_SHARE * steps else LATE_BETA
 
 
+@torch.no_grad()
+def move_towards(own: list[Tensor], source: list[Tensor], beta: float | Tensor) -> None:
+    """Set `own` to β·own + (1 − β)·source; β = 0 copies it exactly, β = 1 leaves it. A tensor β is not read."""
+    if isinstance(beta, Tensor):
+        # In this form both ends are exact, and β is not read.
+        torch._foreach_mul_(own, beta)
+        torch._foreach_add_(own, torch._foreach_mul(source, 1.0 - beta))
+    elif beta == 0.0:
+        torch._foreach_copy_(own, source)
+    elif beta < 1.0:
+        get_ema_multi_avg_fn(beta)(own, source, 0)  # type: ignore[no-untyped-call]
+
+
 class Teacher:
     """A copy of a module whose weights follow θ̃ ← β·θ̃ + (1 − β)·θ; it is never trained itself."""
 
@@ -45,14 +58,7 @@ class Teacher:
     @torch.no_grad()
     def follow(self, beta: float | Tensor) -> None:
         """Move the teacher towards the student once; β = 0 copies it exactly, β = 1 leaves the teacher."""
-        if isinstance(beta, Tensor):
-            # In this form both ends are exact, and β is not read.
-            torch._foreach_mul_(self._own, beta)
-            torch._foreach_add_(self._own, torch._foreach_mul(self._source, 1.0 - beta))
-        elif beta == 0.0:
-            self.copy_source()
-        elif beta < 1.0:
-            get_ema_multi_avg_fn(beta)(self._own, self._source, 0)  # type: ignore[no-untyped-call]
+        move_towards(self._own, self._source, beta)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the teacher's weights by parameter name."""

@@ -18,7 +18,6 @@ from smartcli.engine.model.packing import PackedBatch
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms.ascent import sentence_norm, without_parameter_gradients
 from smartcli.engine.terms.base import CleanPass, Context, Measured, Term
-from smartcli.engine.terms.losses import task_loss
 
 
 def adversarial_step(gradient: Tensor, sentence: Tensor, sentences: int, radius: float) -> Tensor:
@@ -64,15 +63,4 @@ class Fgm(Term):
         return gradient
 
     def _losses(self, clean: CleanPass, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        labels, batch = clean.given.labels, clean.given.batch
-        return {
-            task: task_loss(
-                self.kind(task),
-                logits[task],
-                labels[task],
-                batch.count(task),
-                self.class_weights(task),
-                batch.present(task),
-            )
-            for task in logits
-        }
+        return {task: self.loss(task, logits[task], clean.given) for task in logits}

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smartcli.engine.model.packing import mean
+from smartcli.engine.terms.soft_targets import SoftTargets
 from smartcli.tasks import Kind
 
 
@@ -29,6 +30,7 @@ def task_loss(
     count: int | Tensor | None = None,
     weights: Sequence[float] | None = None,
     present: Tensor | None = None,
+    soft: SoftTargets | None = None,
 ) -> Tensor:
     """Return the mean loss, a scalar: cross entropy, binary cross entropy (multilabel: their sum), or squared error.
 
@@ -38,8 +40,14 @@ def task_loss(
     takes the two-class cross entropy. With class `weights` (C) each row's loss is multiplied by its class's; the mean
     stays one over rows, so that a rare class counts more in a batch that has it. Of a multilabel task labels are
     (n, C) of 0 and 1, a row's loss is the sum over its labels (minus the logarithm of the probability of the whole
-    set), and `weights` multiply the part of the labels that it has.
+    set), and `weights` multiply the part of the labels that it has. With `soft` labels are not taken as given.
     """
+    if soft is not None:
+        own = None if weights is None else _on(tuple(weights), logits.device).to(logits.dtype)
+        each = soft.loss(kind, logits, labels, own)
+        if own is not None and kind != "multilabel":
+            each = each * own[labels.long()]
+        return mean(each, count, present)
     if kind == "multilabel":
         check_shapes(logits, labels)
         own = None if weights is None else _on(tuple(weights), logits.device).to(logits.dtype)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from smartcli.config import Settings
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms.base import CleanPass, Measured, Term
-from smartcli.engine.terms.losses import task_loss
 
 
 class TaskLoss(Term):
@@ -19,17 +18,11 @@ class TaskLoss(Term):
     def active(cls, settings: Settings, tasks: Sequence[str]) -> tuple[str, ...]:
         return tuple(tasks)
 
+    def weight(self, task: str) -> float:
+        """Return 1, or with multi-sample dropout the share of the clean pass's own sample."""
+        return 1.0 / self.settings.dropout_samples
+
     def measure(self, clean: CleanPass, streams: Streams, *, probe: bool, check: bool) -> Measured:
         given = clean.given
-        values = {
-            task: task_loss(
-                self.kind(task),
-                clean.logits[task],
-                given.labels[task],
-                given.batch.count(task),
-                self.class_weights(task),
-                given.batch.present(task),
-            )
-            for task in given.batch.outputs
-        }
+        values = {task: self.loss(task, clean.logits[task], given) for task in given.batch.outputs}
         return Measured(values)

@@ -8,10 +8,12 @@ from smartcli.config import Settings
 from smartcli.engine.terms.base import Context, Term
 from smartcli.engine.terms.bregman import Bregman
 from smartcli.engine.terms.fgm import Fgm
+from smartcli.engine.terms.multi_dropout import MultiDropout
+from smartcli.engine.terms.rdrop import RDrop
 from smartcli.engine.terms.smoothness import Smoothness
 from smartcli.engine.terms.task_loss import TaskLoss
 
-TERMS: list[type[Term]] = [TaskLoss, Smoothness, Bregman, Fgm]
+TERMS: list[type[Term]] = [TaskLoss, MultiDropout, Smoothness, Bregman, Fgm, RDrop]
 
 
 def active_tasks(settings: Settings, tasks: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """One training: which rows each step takes, the loss and its gradients, the update, and the loop around it.
 
+- averaged_weights: averaged weights (EMA): what is evaluated and kept is an average over the training
 - batches: from row numbers to packed batches on the device, on a thread of their own
 - dev_scores: dev scores of a model in training: every task with a head, and a fixed sample of training rows
 - division: A step divided among processes: which examples each takes, and the batch that they make
@@ -8,6 +9,7 @@
   time
 - gradients: gradients of one step: where they are kept, their norm, clipping, and the embedding table's few rows
 - job: what a training is given, where it reports, and what it ends with
+- layer_decay: layer-wise learning-rate decay: lower layers learn more slowly
 - loop: the training loop: phases of steps, dev scores after each epoch, saves, and a stop at any step
 - objective: the loss of one update: a clean pass over one packed batch, and a sum over terms
 - optimizer: AdamW over the parameters of a phase: biases and LayerNorm weights are not decayed

@@ -21,6 +21,7 @@ from smartcli.engine.training import surgery
 from smartcli.engine.training.batches import Prepared
 from smartcli.engine.training.gradients import clip_scale
 from smartcli.engine.training.objective import StepLoss
+from smartcli.engine.training.optimizer import set_learning_rate
 from smartcli.engine.training.outcome import Key, Outcome, Pending, outcome_of
 from smartcli.engine.training.replay import Recorder
 from smartcli.engine.training.task_gradients import TaskGradients
@@ -33,7 +34,7 @@ SLOTS = 3
 
 @dataclass
 class FixedUpdater(Updater):
-    """An updater of packed steps (`Prepared.passes`); `rates` holds the learning rate, and a momentum a term."""
+    """An updater of packed steps (`Prepared.passes`); `rates` holds the learning rate, and a momentum a follower."""
 
     runs_on = True
 
@@ -106,7 +107,7 @@ class FixedUpdater(Updater):
             self.halted.zero_()
 
     def _set_rates(self, number: int) -> None:
-        rates = [self.learning_rate(number), *(t.momentum(number, self.steps) for t in self.objective.terms)]
+        rates = [self.learning_rate(number), *(f.momentum(number, self.steps) for f in self.followers)]
         self.rates.copy_(_sent(torch.tensor(rates), self.rates.device), non_blocking=True)
 
     def _whole(self, shape: PassShape, probe: bool, check: bool) -> list[list[Key]]:
@@ -175,9 +176,10 @@ class FixedUpdater(Updater):
             # AdamW divides each gradient by this as it reads it, which saves a pass over all of them.
             scale = torch.reciprocal(clip_scale(norm, self.settings.clip_norm))
             self.optimizer.grad_scale = scale.float()  # type: ignore[attr-defined]
+        set_learning_rate(self.optimizer, self.rates[0])
         self.optimizer.step()
-        for at, term in enumerate(self.objective.terms):
-            term.move(torch.maximum(self.rates[1 + at], self.halted))
+        for at, follower in enumerate(self.followers):
+            follower.move(torch.maximum(self.rates[1 + at], self.halted))
         self.weights_changed()
 
     def _recorded(self, key: Hashable, check: bool, work: Callable[[], list[Key] | None]) -> list[Key]:

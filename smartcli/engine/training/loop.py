@@ -199,7 +199,8 @@ class Trainer:
     def _end_epoch(self, epoch: int, state: PhaseState, phase: Phase) -> None:
         at = self.position
         self.job.processes.check_same(list(state.model_tensors().values()))
-        scores = self._score(phase.tasks)
+        with state.averaged():
+            scores = self._score(phase.tasks)
         conflicts = {
             pair: {"share": entry[0] / entry[2], "cosine": entry[1] / entry[2], "steps": int(entry[2])}
             for pair, entry in at.conflicts.items()
@@ -221,7 +222,8 @@ class Trainer:
         if self.job.settings.keep == "last" or better or (value is None and best is None):
             at.best_epoch, at.best_value = epoch, value
             self.kept = scores
-            state.keep_best()
+            with state.averaged():
+                state.keep_best()
 
     def _end_phase(self, state: PhaseState, phase: Phase) -> None:
         at = self.position

@@ -89,9 +89,11 @@ class Objective:
         requests = {name: request for name, request in asked.items() if request is not None}
         record = any(term.replays for term in terms)
         dropout = fresh_dropout(streams["dropout"], given.batch, record=record)
+        keep: dict[str, list[Tensor]] | None = {} if any(term.reads_vectors for term in terms) else None
         along = [name for name, request in requests.items() if request.derivative]
         if not along:
-            return CleanPass(given, words, self.model(words, given.batch, dropout), dropout, requests, {})
+            logits = self.model(words, given.batch, dropout, keep)
+            return CleanPass(given, words, logits, dropout, requests, {}, keep or {})
         direction = requests[along[0]].direction
-        logits, change = outputs_and_change(self.model, words, direction, given.batch, dropout)
-        return CleanPass(given, words, logits, dropout, requests, {along[0]: change})
+        logits, change = outputs_and_change(self.model, words, direction, given.batch, dropout, keep)
+        return CleanPass(given, words, logits, dropout, requests, {along[0]: change}, keep or {})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,8 +15,10 @@ from smartcli.engine.model.multitask import MultiTaskModel
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms.base import Context
 from smartcli.engine.terms.term_table import make_terms
+from smartcli.engine.training.averaged_weights import AveragedWeights
 from smartcli.engine.training.fixed_step import FixedUpdater
 from smartcli.engine.training.gradients import Gradients
+from smartcli.engine.training.layer_decay import rates_of
 from smartcli.engine.training.objective import Objective
 from smartcli.engine.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
 from smartcli.engine.training.recorder import MakeRecorder
@@ -64,9 +67,12 @@ class PhaseState:
         self.terms = make_terms(Context(model, settings, phase.tasks, bf16))
         self.best: dict[str, Tensor] | None = None
         fixed = recorder is not None
-        # The learning rate, and how much of what each term follows stays.
-        rates = torch.zeros(1 + len(self.terms), device=device)
-        self.optimizer = make_optimizer(self.named, settings, rates[0] if fixed else None)
+        # The learning rate, and how much stays of what follows the weights.
+        self.average = AveragedWeights(self.named, settings.ema) if settings.ema > 0 else None
+        rates = torch.zeros(1 + len(self.terms) + (self.average is not None), device=device)
+        layers = model.encoder.spec.layers
+        slower = rates_of((name for name, _ in self.named), settings.layer_decay, layers)
+        self.optimizer = make_optimizer(self.named, settings, rates[0] if fixed else None, slower)
         parts: dict[str, Any] = {
             "objective": Objective(model, self.terms, bf16),
             "settings": settings,
@@ -77,12 +83,24 @@ class PhaseState:
             "own": {task: [p for _, p in part] for task, part in own.items()},
             "steps": phase.steps,
             "processes": processes,
+            "average": self.average,
         }
         self.updater = (
             Updater(**parts)
             if recorder is None
             else FixedUpdater(**parts, rates=rates, recorder=recorder(self.streams.on_device))
         )
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Have the model hold inside what is evaluated and kept: with `--ema` the averaged weights."""
+        if self.average is None:
+            yield
+            return
+        with self.average.in_place():
+            self.weights_changed()
+            yield
+        self.weights_changed()
 
     def keep_best(self) -> None:
         """Remember the model's weights as the best so far."""
@@ -113,15 +131,15 @@ class PhaseState:
             "optimizer": optimizer_tensors(self.optimizer, self.named),
             "streams": self.streams.state(),
             "best": self.best or {},
-            **{file: group for term in self.terms for file, group in term.state().items()},
+            **{file: group for follower in self.updater.followers for file, group in follower.state().items()},
         }
 
     def restore(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Go on from a snapshot; the model's own weights are loaded by the caller."""
         restore_optimizer(self.optimizer, self.named, tensors.get("optimizer", {}))
         self.streams.restore(dict(tensors["streams"]))
-        for term in self.terms:
-            term.restore(tensors)
+        for follower in self.updater.followers:
+            follower.restore(tensors)
         self.weights_changed()
         if "best" in tensors:
             device = next(self.model.parameters()).device

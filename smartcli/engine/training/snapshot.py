@@ -44,7 +44,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A saved run: `position`, and tensors under the file names model, optimizer, streams, teacher, best."""
+    """A saved run: `position`, and tensors under the file names model, optimizer, streams, teacher, average, best."""
 
     position: Position
     tensors: Mapping[str, Mapping[str, Tensor]]

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from smartcli.config import Settings
 from smartcli.engine.distributed import ALONE, Processes
 from smartcli.engine.streams import Streams
-from smartcli.engine.terms.base import TrainingBatch
+from smartcli.engine.terms.base import Term, TrainingBatch
 from smartcli.engine.training import surgery
+from smartcli.engine.training.averaged_weights import AveragedWeights
 from smartcli.engine.training.batches import Prepared
 from smartcli.engine.training.gradients import Gradients, spread_rows, table_rows
 from smartcli.engine.training.objective import Objective, StepLoss
@@ -36,6 +37,7 @@ class Updater:
     """Each task's head parameters."""
     steps: int
     processes: Processes = ALONE
+    average: AveragedWeights | None = None
     stop: bool = False
     """Whether this process is asked to stop; of several, after `run`, whether one of them was before."""
 
@@ -43,6 +45,11 @@ class Updater:
         # Found here and not in a step: a wrong name must fail before anything is trained.
         surgery_name = self.settings.surgery
         self._weigh = None if surgery_name == "none" else surgery.weighting(surgery_name)
+
+    @property
+    def followers(self) -> list[Term | AveragedWeights]:
+        """What follows the weights after an update."""
+        return [*self.objective.terms, *([] if self.average is None else [self.average])]
 
     runs_on = False
     """Whether an update still runs when `launch` returns."""
@@ -172,5 +179,5 @@ class Updater:
         self.gradients.finish(norm, self.settings.clip_norm)
         set_learning_rate(self.optimizer, lr)
         self.optimizer.step()
-        for term in self.objective.terms:
-            term.follow(number, self.steps)
+        for follower in self.followers:
+            follower.follow(number, self.steps)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def method_name(settings: Settings, tasks: tuple[str, ...]) -> str:
-    """Return `<pair mode> <schedule>[ smart][ bregman][ fgm][ surgery][ init]`."""
+    """Return `<pair mode> <schedule>[ smart][ bregman][ fgm][ rdrop][ surgery][ init]`."""
     from smartcli.engine.terms.term_table import method_words
 
     parts: list[str] = [settings.pair_mode, settings.schedule, *method_words(settings, tasks)]

@@ -13,6 +13,7 @@ from smartcli.errors import UserError
 from smartcli.families.encoder_files import absolute
 from smartcli.home import Home
 from smartcli.option_table import OPTION_OF, OPTIONS, RUN_ONLY
+from smartcli.workflows.training.kind_checks import check_kinds
 from smartcli.workflows.training.setting_sources import (
     LOOSE,
     OPTIMIZER,
@@ -82,6 +83,7 @@ def resolve(
     wanted = _on_top(Settings(), by_user)
     data_set = open_data(home, wanted.data)
     check_task_names(wanted, data_set.tasks.names)
+    check_kinds(wanted, data_set.tasks)
     initial = _initial(home, wanted.init)
     encoder, encoder_source = _encoder(wanted, by_user, data_set, initial)
     preset = preset_source(encoder)

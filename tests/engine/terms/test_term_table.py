@@ -23,7 +23,7 @@ def shop(home: Home, tmp_path: Path) -> Shop:
 
 
 def test_terms_are_summed_in_the_papers_order_and_only_where_they_are_on() -> None:
-    assert [term.name for term in TERMS] == ["loss", "r_s", "bregman", "fgm"]
+    assert [term.name for term in TERMS] == ["loss", "multi_dropout", "r_s", "bregman", "fgm", "rdrop"]
     chosen = Settings(lam=PerTask(0.0, (("sts", 2.0),)), mu=PerTask(0.0))
     assert active_tasks(chosen, ("sst", "sts")) == {"loss": ("sst", "sts"), "r_s": ("sts",)}
 

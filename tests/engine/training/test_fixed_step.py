@@ -48,6 +48,10 @@ METHODS: dict[str, dict[str, Any]] = {
     "bregman": {"lam": 0.0, "mu": PerTask(0.0, (("mood", 1.0), ("near", 2.0)))},
     "smart and bregman": {"lam": 1.0, "mu": 1.0, **LARGE},
     "fgm": {"lam": 0.0, "fgm": 0.1},
+    "soft labels": {"lam": 0.0, "fgm": 0.1, "label_smoothing": PerTask(0.1), "ordinal": PerTask(1.0)},
+    "unit": {"lam": 1.0, **LARGE, "regression_loss": "unit"},
+    "multi dropout": {"lam": 1.0, **LARGE, "dropout_samples": 3},
+    "rdrop": {"lam": 0.0, "rdrop": 2.0},
     "surgery": {"lam": 1.0, **LARGE, "surgery": "pcgrad"},
     "frozen": {"lam": 0.0, "freeze_encoder": True},
     "mean": {"lam": 1.0, **LARGE, "pooling": "mean"},
@@ -246,7 +250,7 @@ def test_mtdnns_penalty_is_left_out_where_its_ascent_is_not_finite() -> None:
     assert outcome.found["r_s"].values == {}
 
 
-@pytest.mark.parametrize("method", ["smart", "smart on one task", "bregman", "fgm", "mean"])
+@pytest.mark.parametrize("method", ["smart", "smart on one task", "bregman", "fgm", "rdrop", "mean"])
 def test_the_parts_of_two_processes_add_up_to_the_unpadded_whole(method: str) -> None:
     chosen = chosen_of(method)
     (step,) = steps_of({"mood": 1, "same": 5, "near": 3}, count=1)

@@ -1,0 +1,20 @@
+"""Options that only tasks of some kinds can follow: refused where they would do nothing, and nobody would know."""
+
+from __future__ import annotations
+
+from smartcli.config import Settings
+from smartcli.errors import UserError
+from smartcli.tasks import GRADES, TaskTable
+
+
+def check_kinds(settings: Settings, tasks: TaskTable) -> None:
+    """Raise a UserError where `--ordinal` names a task without graded classes, or no task has them."""
+    graded = [task.name for task in tasks if task.kind == "classification" and task.classes >= GRADES]
+    expected = f"expected a classification with {GRADES} classes or more ({', '.join(graded) or 'there is none here'})"
+    for name, sharpness in settings.ordinal.by_task:
+        if sharpness > 0 and name not in graded:
+            found = tasks.get(name)
+            classes = f" with {found.classes} classes" if found.classes else ""
+            raise UserError(f'--ordinal: "{name}" is a {found.kind} task{classes}; {expected}')
+    if settings.ordinal.default > 0 and not graded:
+        raise UserError(f"--ordinal: no task has graded classes; {expected}")
