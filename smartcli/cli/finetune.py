@@ -29,7 +29,7 @@ def finetune(
     ] = None,
     jobs: Jobs = 1,
 ) -> None:
-    """Train one encoder and a head a task, and register the best epoch as a checkpoint.
+    """Train one encoder with one head per task, and register the best epoch as a checkpoint.
 
     Each option's default is the paper's; the encoder's preset, then --recipe, then --config, then the flags
     given here replace it. The values in force are printed before training.

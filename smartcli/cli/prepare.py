@@ -18,7 +18,7 @@ def prepare(
         list[str] | None,
         typer.Argument(
             metavar="[demo|cs224n|hub|DIR|FILE…]",
-            help="Where the rows come from; DIR holds a tasks.toml, FILEs have columns that speak for themselves.",
+            help="Where the rows come from; DIR holds a tasks.toml, FILEs have columns that can be guessed.",
             autocompletion=complete.sources,
             show_default=False,
         ),

@@ -39,7 +39,7 @@ def reproduce(
         typer.Option(
             "--output",
             metavar="FILE",
-            help="Markdown file to put the table into, such as docs/results.md; the section of this table is "
+            help="Markdown file to put the table into, such as results.md; the section of this table is "
             "replaced, all else stays. Figure 3's pictures go beside it.",
             rich_help_panel=_PANEL,
             show_default=False,

@@ -137,7 +137,12 @@ def _encoders(facts: list[tuple[str, str]], problems: list[Problem]) -> None:
         problems.append(Problem("the encoder minilm is not installed", remedy, serious=not hub))
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
     facts.append(
-        ("model hub", ("offline ($HF_HUB_OFFLINE)" if offline else "can be asked") if hub else "not installed")
+        (
+            "model hub",
+            ("offline ($HF_HUB_OFFLINE)" if offline else "installed; the network was not tried")
+            if hub
+            else "not installed",
+        )
     )
     if not hub:
         problems.append(Problem("encoders by hub id need huggingface_hub", "pip install 'smart-finetune[hub]'"))

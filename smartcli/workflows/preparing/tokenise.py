@@ -71,7 +71,11 @@ def make_tokens(data_set: DataSet, found: FoundTokenizer, say: Callable[[str], N
     from smartcli.data.tokens import has_tokens, open_tokens
 
     if found.tokenizer is None:
-        return TokenState(found.encoder, False, f"{found.reason}; the first training makes them")
+        return TokenState(
+            found.encoder,
+            False,
+            f"{found.reason}; the first training downloads it (`--encoder minilm` needs no network)",
+        )
     if has_tokens(data_set, found.tokenizer):
         return TokenState(found.encoder, True, "stored already")
     last = time.monotonic()

@@ -108,10 +108,11 @@ def next_step(home: Home) -> str:
 
 def _none_on(data_set: DataSet, opened: Sequence[Checkpoint], stale: Sequence[str]) -> str:
     if stale:
+        trained = f"{', '.join(stale)} {'was' if len(stale) == 1 else 'were'} trained"
         return (
-            f'the data set "{data_set.name}" has changed since {", ".join(stale)} was trained (fingerprint now '
-            f"{data_set.fingerprint[:12]}); train again with `smart finetune --data {data_set.name}`, or score the "
-            f"model on what is there now with `smart evaluate {stale[0]} --data {data_set.name}`"
+            f'the data set "{data_set.name}" has changed since {trained} (fingerprint now '
+            f"{data_set.fingerprint[:12]}); train again with `smart finetune --data {data_set.name}`, or score "
+            f"on the data as it is now with `smart evaluate {stale[0]} --data {data_set.name}`"
         )
     others = ", ".join(sorted({c.meta.data.name for c in opened}))
     return (
