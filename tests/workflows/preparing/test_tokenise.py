@@ -38,11 +38,8 @@ def test_an_encoder_that_is_not_here_leaves_the_tokens_to_the_first_training(hom
     found = find_tokenizer("own/absent", named=True)
     state = make_tokens(save_rows(home, "d", TASKS, ROWS), found, print)
     assert not state.stored
-    assert (
-        state.reason
     at = "the encoder is not on this machine yet; the first training downloads it"
     assert state.reason == f"{at} (`--encoder minilm` needs no network)"
-    )
 
 
 def test_without_the_hub_extra_a_hub_id_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
