@@ -77,8 +77,9 @@ def _pearson(labels: np.ndarray, predictions: np.ndarray, counts: np.ndarray) ->
     # Centred on the mean of all rows, so that the squares below lose no digits.
     y = (labels - labels.mean()).astype(np.float64)[:, None]
     x = (predictions - predictions.mean(axis=1, keepdims=True)).T.astype(np.float64)
-    sums = [counts @ one / n for one in (y, x, y * y, x * x, x * y)]
-    mean_y, mean_x, yy, xx, xy = sums
+    # One product for all sums: the counts are far larger than what they are multiplied with.
+    sums = counts @ np.hstack([y, y * y, x, x * x, x * y]) / n
+    (mean_y, yy), (mean_x, xx, xy) = np.hsplit(sums[:, :2], 2), np.hsplit(sums[:, 2:], 3)
     return _correlation(xy - mean_x * mean_y, xx - mean_x**2, yy - mean_y**2, xx, yy)
 
 

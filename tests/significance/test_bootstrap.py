@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -79,3 +81,16 @@ def test_no_difference_at_all_has_p_one() -> None:
 def test_draws_that_are_mostly_undefined_are_no_answer() -> None:
     assert judge(np.array([0.1] * 80 + [np.nan] * 20), 0.1) is None
     assert judge(np.array([0.1] * 95 + [np.nan] * 5), 0.1) is not None
+
+
+@pytest.mark.parametrize(
+    ("rows", "models", "most"), [(863, 10, 2.0), pytest.param(40_429, 2, 18.0, marks=pytest.mark.slow)]
+)
+def test_ten_thousand_draws_take_seconds(rows: int, models: int, most: float) -> None:
+    """Rows of scores are the dearest: no two are alike. CPU time, since other processes may share the machine."""
+    random = np.random.default_rng(0)
+    labels = random.uniform(0, 5, rows)
+    predictions = labels + random.normal(size=(models, rows))
+    before = time.process_time()
+    assert resampled_scores(NEAR, labels, predictions, 10_000, random).shape == (10_000, models)
+    assert time.process_time() - before < most
