@@ -92,6 +92,7 @@ class Settings:
     fgm: float = 0.0
     rdrop: float = 0.0
     seed: int = 0
+    init_seed: int | None = None
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None
@@ -101,6 +102,11 @@ class Settings:
     skip_bad_steps: int = 0
     compile: bool = False
     cuda_graphs: Literal["auto", "off"] = "auto"
+
+    @property
+    def heads_seed(self) -> int:
+        """The seed that fresh heads are drawn from."""
+        return self.seed if self.init_seed is None else self.init_seed
 
     def to_json(self) -> dict[str, Any]:
         """Return option keys and JSON values, in table order; `Settings.from_json` reads them back."""

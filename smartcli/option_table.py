@@ -169,6 +169,15 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("seed", "int", "Seed of every random draw.", _RUN, low=0, high=2**63 - 1),
     Option(
+        "init_seed",
+        "int",
+        "Seed of fresh heads' first weights alone, so that runs of several --seed have one start, as smart soup needs "
+        "(default: --seed).",
+        _RUN,
+        low=0,
+        high=2**63 - 1,
+    ),
+    Option(
         "precision",
         "str",
         "Number format of training; auto times fp32 and bf16; tf32 on a GPU alone.",

@@ -38,6 +38,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("finetune", "finetune", "finetune", _TRAIN),
     Entry("sweep", "sweep", "sweep", _TRAIN),
     Entry("ensemble", "ensemble", "ensemble", _SCORE),
+    Entry("soup", "soup", "soup", _SCORE),
     Entry("evaluate", "evaluate", "evaluate", _SCORE),
     Entry("compare", "comparing", "compare", _SCORE),
     Entry("predict", "predict", "predict", _SCORE),
@@ -53,7 +54,7 @@ COMMANDS: tuple[Entry, ...] = (
 )
 
 
-PREDICTING = frozenset({"compare", "ensemble", "evaluate", "explain", "predict", "reproduce", "report"})
+PREDICTING = frozenset({"compare", "ensemble", "evaluate", "explain", "predict", "reproduce", "report", "soup"})
 """Commands that may run a model; a training sees to its memory itself, when it chooses its device."""
 
 

@@ -12,7 +12,7 @@ from smartcli.tasks import VOTES, Vote
 
 META = "smart.json"
 FORMAT = 1
-KINDS = ("pretrain-qqp", "finetune", "ensemble")
+KINDS = ("pretrain-qqp", "finetune", "ensemble", "soup")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Reference(Stored):
 
 @dataclass(frozen=True, kw_only=True)
 class Lineage(Stored):
-    """Where a checkpoint comes from: what it started from, an ensemble's members, and how these were selected."""
+    """Where a checkpoint comes from: its start, an ensemble's or soup's members, and how they were selected."""
 
     init: Reference | None = None
     members: tuple[Reference, ...] = ()
@@ -87,7 +87,7 @@ class CheckpointMeta(Stored):
     method: str = field(default="", metadata=_types(str))
     command: list[str] = field(default_factory=list, metadata=_types(list))
     settings: dict[str, Any] = field(metadata=_types(dict))
-    """Empty in an ensemble; else as `Settings.to_json` has it."""
+    """Empty in an ensemble, in a soup those that its members share; else as `Settings.to_json` has it."""
     tasks: list[dict[str, Any]] = field(default_factory=list, metadata=_types(list))
     """Those that it has heads for."""
     all_tasks: list[dict[str, Any]] = field(default_factory=list, metadata=_types(list))

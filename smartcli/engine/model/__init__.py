@@ -17,4 +17,5 @@
 - residual: LayerNorm(rows + dropped x), the end of both halves of a layer, and the embeddings, as one autograd
   function
 - sub_batch: the batch of some tasks or some sentences of another, and where its rows stand in that
+- weight_mean: the mean of several models' weights, and whether they are near enough to be averaged
 """

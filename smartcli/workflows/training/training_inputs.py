@@ -166,7 +166,7 @@ def _model_and_rows(
     )
     model = build_model(source.folder, source.spec, heads, settings)
     means = {t.name: float(np.mean(_labels(train[t.name]))) for t in trained if t.kind == "regression"}
-    start_heads(model, settings.seed, means)
+    start_heads(model, settings.heads_seed, means)
     if source.checkpoint is not None:
         brought = tuple(name for name in source.checkpoint.heads.names if name in heads)
         raw = source.checkpoint.read("heads.safetensors")
