@@ -18,6 +18,8 @@ from smartcli.engine.model.multitask import MultiTaskModel, fill_heads, head_ten
 NEAR = 0.5
 """Lowest cosine of two runs' matrices: fine-tuning from one start leaves them above .9, two draws are at 0."""
 _HEAD = "head "
+Weights = Mapping[str, Tensor]
+"""As `weights_of` returns them."""
 
 
 def weights_of(model: MultiTaskModel) -> dict[str, Tensor]:
@@ -27,14 +29,14 @@ def weights_of(model: MultiTaskModel) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def set_weights(model: MultiTaskModel, tensors: Mapping[str, Tensor]) -> None:
+def set_weights(model: MultiTaskModel, tensors: Weights) -> None:
     """Give a model the weights that `weights_of` returned of another one like it."""
     fill(model.encoder, tensors)
     heads = {name.removeprefix(_HEAD): tensor for name, tensor in tensors.items() if name.startswith(_HEAD)}
     fill_heads(model, heads, model.tasks.names)
 
 
-def far_tensor(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> tuple[str, float] | None:
+def far_tensor(one: Weights, other: Weights) -> tuple[str, float] | None:
     """Return name and cosine of an encoder matrix in which two models are no run of one start; None: all are near.
 
     ValueError where names or shapes differ.
@@ -59,9 +61,9 @@ class WeightSum:
     """Sums of the weights of `count` models in float64, so that a mean of fp32 numbers is exact but for a rounding."""
 
     count: int = 0
-    sums: Mapping[str, Tensor] = field(default_factory=dict)
+    sums: Weights = field(default_factory=dict)
 
-    def plus(self, tensors: Mapping[str, Tensor]) -> WeightSum:
+    def plus(self, tensors: Weights) -> WeightSum:
         """Return the sum with one model more."""
         added = {
             name: tensor.double() + self.sums[name] if self.count else tensor.double()

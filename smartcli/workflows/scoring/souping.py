@@ -31,8 +31,7 @@ from smartcli.workflows.scoring.soup_starts import check_one_start
 from smartcli.workflows.scoring.sources import Say, Subject, silent, subject_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from smartcli.engine.model.weight_mean import Weights
     from smartcli.workflows.scoring.model_outputs import LoadedModel
 
 
@@ -54,7 +53,7 @@ class _Mixed:
     """Weights of a soup, the runs in it, and its predictions on dev."""
 
     chosen: tuple[str, ...]
-    weights: Mapping[str, Tensor]
+    weights: Weights
     dev: Predictions
 
 
@@ -169,7 +168,7 @@ class _Kitchen:
             raise UserError("a greedy soup picks by dev scores, but no dev row here has a label; leave out --greedy")
         return found
 
-    def load(self, member: Checkpoint) -> dict[str, Tensor]:
+    def load(self, member: Checkpoint) -> Weights:
         """Return a run's weights; a UserError where they are too far from the first one's for a mean."""
         from smartcli.engine.model.weight_mean import far_tensor
         from smartcli.workflows.scoring.model_outputs import LoadedModel
@@ -190,12 +189,12 @@ class _Kitchen:
             )
         return found
 
-    def _weights(self, model: LoadedModel) -> dict[str, Tensor]:
+    def _weights(self, model: LoadedModel) -> Weights:
         from smartcli.engine.model.weight_mean import weights_of
 
         return weights_of(model.model)
 
-    def predict(self, weights: Mapping[str, Tensor]) -> Predictions:
+    def predict(self, weights: Weights) -> Predictions:
         """Return the predictions on dev of a model with these weights, which the kitchen's model has from now on."""
         from smartcli.engine.model.weight_mean import set_weights
 
