@@ -167,12 +167,17 @@ def markdown(results: Results, beside: Path | None = None) -> str:
 
 
 def write_section(path: Path, results: Results) -> None:
-    """Put the section into the results file `path`, in place of an earlier one of the same id, and keep all else.
+    """Put the results into the file `path`, in place of earlier ones of the same id, and keep all else."""
+    put_section(path, results.id, markdown(results, path.parent))
+
+
+def put_section(path: Path, name: str, text: str) -> None:
+    """Put the section `name` into the Markdown file `path`, in place of an earlier one, and keep all else.
 
     Text outside the section's marks, such as why an ordering does not hold, stays as it is.
     """
-    begin, end = f"<!-- begin {results.id} -->", f"<!-- end {results.id} -->"
-    section = f"{begin}\n{markdown(results, path.parent)}{end}\n"
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    section = f"{begin}\n{text}{end}\n"
     try:
         old = path.read_text(encoding="utf-8") if path.exists() else "# Results\n"
     except (OSError, UnicodeDecodeError) as error:
