@@ -24,8 +24,6 @@ from smartcli.home import find_home
 from smartcli.workflows.studies.cells import Base, Finished, Planned, plan
 from smartcli.workflows.studies.jobs import work_off
 
-RESULTS = ladder_steps.FOLDER / "results"
-
 
 def climb(
     base: Base, ladder: Ladder, stage: Stage, planned: Sequence[Planned], finished: Sequence[Finished], argv: list[str]
@@ -56,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags |= {key: value for key in ("encoder", "precision", "threads") if (value := getattr(args, key)) is not None}
     base = Base(find_home(args.home), args.ladder, flags)
     argv = ["python", "-m", "benchmarks.ladder", *(sys.argv[1:] if arguments is None else arguments)]
+    results = ladder_steps.FOLDER / "results"
+    results.mkdir(exist_ok=True)
     try:
         for stage in ladder.stages:
             if args.stage not in (None, stage.id):
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 finished = work_off(base, planned, argv, view, args.jobs)
             section, stored = climb(base, ladder, stage, planned, finished, argv)
             print(section)
-            write_output(RESULTS / f"{args.ladder}-{stage.id}.json", json.dumps(stored, indent=1) + "\n")
+            write_output(results / f"{args.ladder}-{stage.id}.json", json.dumps(stored, indent=1) + "\n")
             if args.output is not None:
                 put_section(args.output, f"ladder-{args.ladder}-{stage.id}", section)
     except SmartCliError as error:
