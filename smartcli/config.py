@@ -66,6 +66,7 @@ class Settings:
     schedule: Literal["sequential", "simultaneous"] = "simultaneous"
     epochs: PerTask[int] = PerTask(10)
     batch_size: PerTask[int] = PerTask(8)
+    accumulate: int = 1
     lr: float = 1e-5
     weight_decay: float = 0.0
     warmup: float = 0.0

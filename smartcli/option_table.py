@@ -61,6 +61,14 @@ OPTIONS: tuple[Option, ...] = (
     Option("schedule", "str", "One task after another, or all in every step.", _OPTIM, ("sequential", "simultaneous")),
     Option("epochs", "task-int", "Epochs: N, or task=N,…", _OPTIM, low=1),
     Option("batch_size", "task-int", "Examples of a task in a step: N, or task=N,…", _OPTIM, low=1),
+    Option(
+        "accumulate",
+        "int",
+        "Batches that make an update, their gradients summed: as a batch N times as large, in the memory of one; 1 is "
+        "off.",
+        _OPTIM,
+        low=1,
+    ),
     Option("lr", "float", "Learning rate.", _OPTIM, low=0, above_low=True),
     Option("weight_decay", "float", "AdamW weight decay; biases and LayerNorm weights have none.", _OPTIM, low=0),
     Option("warmup", "float", "Share of the steps in which the learning rate rises.", _OPTIM, low=0, high=1),

@@ -152,10 +152,10 @@ def phase_state(
 def gradients_of(state: PhaseState, prepared: Prepared) -> dict[str, Tensor]:
     """Gradients of the step's total loss by parameter name, as the optimizer would see them without clipping."""
     updater = state.updater
-    if len(prepared.batches) == 1:
-        updater.differentiate(prepared.batches[0])
+    if len(prepared.gradients) == 1:
+        updater.differentiate(*prepared.batches)
     else:
-        updater.differentiate_apart(prepared.batches)
+        updater.differentiate_apart(prepared.gradients)
     updater.gradients.finish(updater.gradients.norm(), 0.0)
     named = {name: p for name, p in state.named if p.grad is not None}
     found = {name: p.grad.clone() for name, p in named.items() if p.grad is not None}

@@ -74,7 +74,7 @@ class FreshDropout(Dropout):
     def mask(self, shape: Sequence[int], device: torch.device, p: float, axis: Axis, key: str) -> Tensor | None:
         if p == 0.0:
             return None  # Without a draw: `--dropout 0` and no dropout use the same random numbers.
-        if self.part is None:
+        if self.part is None or not self.part.rows:
             mask = scaled_mask(shape, p, self.generator, device)
         else:
             whole = (self.part.sizes[axis], *shape[1:])

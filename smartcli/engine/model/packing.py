@@ -147,12 +147,11 @@ class PackedBatch:
         """Return the mean of `values` (S,) over the whole's sentences, or this part's share in it."""
         if self.padding is not None:
             return mean(values, self.padding.sentences, self.padding.sentence)
-        return mean(values, None if self.part is None else self.part.sizes["sentence"])
+        return mean(values, None if self.part is None else self.part.sentences)
 
     def by_token(self, draw: Callable[[int], Tensor]) -> Tensor:
         """Return this part's rows (T, …) of what `draw(tokens)` draws for every token of the whole."""
-        drawn = draw(self.whole_tokens)
-        return drawn if self.part is None else drawn.index_select(0, self.part.rows["token"])
+        return draw(self.tokens) if self.part is None else self.part.by_token(draw)
 
     @property
     def may_read_values(self) -> bool:

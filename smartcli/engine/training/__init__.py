@@ -1,5 +1,6 @@
 """One training: which rows each step takes, the loss and its gradients, the update, and the loop around it.
 
+- accumulation: gradient accumulation: one update from several batches, in the memory of one
 - averaged_weights: averaged weights (EMA): what is evaluated and kept is an average over the training
 - batches: from row numbers to packed batches on the device, on a thread of their own
 - dev_scores: dev scores of a model in training: every task with a head, and a fixed sample of training rows

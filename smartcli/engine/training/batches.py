@@ -24,6 +24,7 @@ from smartcli.engine.model.packing import PackedBatch, pack
 from smartcli.engine.model.sub_batch import SubBatch, select
 from smartcli.engine.terms.base import TrainingBatch
 from smartcli.engine.terms.term_table import active_tasks
+from smartcli.engine.training.accumulation import batches_of_update
 from smartcli.engine.training.division import select_part, split_by_tokens, take_part
 from smartcli.engine.training.schedule import Step
 
@@ -66,10 +67,20 @@ class Prepared:
     step: Step
     batches: tuple[TrainingBatch, ...]
     truncated: int
+    sums: tuple[int, ...] = ()
+    """With `--accumulate`: of how many batches in a row each gradient is the sum; else each batch has its own."""
     passes: tuple[tuple[PassShape, Tensor], ...] = ()
     """In place of `batches`: the bucket of each, and its numbers."""
     whole_tokens: int = 0
     """Their tokens, without padding."""
+
+    @property
+    def gradients(self) -> list[tuple[TrainingBatch, ...]]:
+        """The batches of each gradient."""
+        if not self.sums:
+            return [(given,) for given in self.batches]
+        left = iter(self.batches)
+        return [tuple(islice(left, count)) for count in self.sums]
 
     @property
     def count(self) -> int:
@@ -128,16 +139,20 @@ class Batcher:
         apart = self.settings.surgery != "none" and len(step.rows) > 1
         groups = [(task,) for task in step.rows] if apart else [tuple(step.rows)]
         truncated = tokens = 0
-        batches, passes = [], []
+        batches, sums, passes = [], [], []
         for tasks in groups:
             parts = {task: sequences[task] for task in tasks}
             truncated += sum(part.truncated for sides in parts.values() for part in sides)
-            if self.vocabulary is None:
+            if self.settings.accumulate > 1:
+                summed = self._batches(tasks, step, parts)
+                batches.extend(summed)
+                sums.append(len(summed))
+            elif self.vocabulary is None:
                 batches.append(self._batch(tasks, step, parts))
             else:
                 passes.append(self._flat(tasks, step, parts, self.vocabulary))
                 tokens += sum(int(side.lengths.sum()) for sides in parts.values() for side in sides)
-        return Prepared(step, tuple(batches), truncated, tuple(passes), tokens)
+        return Prepared(step, tuple(batches), truncated, tuple(sums), tuple(passes), tokens)
 
     def _flat(
         self, tasks: Sequence[str], step: Step, parts: Mapping[str, Sequence[Sequences]], vocabulary: int
@@ -155,7 +170,7 @@ class Batcher:
         several = {task: own.shape[1] for task, own in labels.items() if own.ndim == 2}
         batch, wholes = whole, None
         if self.processes.several:
-            mine = self._mine(parts)
+            mine = split_by_tokens(_tokens(parts), self.processes.size)[self.processes.rank]
             batch = take_part(whole, mine, self.processes)
             labels = {task: labels[task][rows] for task, rows in mine.items()}
             chosen = {own: select_part(batch, whole, own, mine) for own in some}
@@ -167,25 +182,32 @@ class Batcher:
         return shape, flat.pin_memory() if self.device.type == "cuda" else flat
 
     def _batch(self, tasks: Sequence[str], step: Step, parts: Mapping[str, Sequence[Sequences]]) -> TrainingBatch:
-        whole = pack(parts)
-        labels = {}
-        for task in tasks:
-            stored = self.train[task].labels
-            assert stored is not None
-            labels[task] = torch.from_numpy(stored[step.rows[task]].astype(np.float32)).to(self.device)
+        whole, labels = pack(parts), self._labels(tasks, step)
         active = active_tasks(self.settings, tasks)
         if not self.processes.several:
             return self._on_device(whole, labels, {own: select(whole, own) for own in set(active.values())}, active)
-        mine = self._mine(parts)
+        mine = split_by_tokens(_tokens(parts), self.processes.size)[self.processes.rank]
         part = take_part(whole, mine, self.processes)
-        own_labels = {task: labels[task][torch.from_numpy(rows).to(self.device)] for task, rows in mine.items()}
         chosen = {own: select_part(part, whole, own, mine) for own in set(active.values())}
-        return self._on_device(part, own_labels, chosen, active)
+        return self._on_device(part, _rows(labels, mine), chosen, active)
 
-    def _mine(self, parts: Mapping[str, Sequence[Sequences]]) -> dict[str, NDArray[np.int64]]:
-        """Return this process's examples of each task."""
-        tokens = {task: np.sum([side.lengths for side in sides], axis=0) for task, sides in parts.items()}
-        return split_by_tokens(tokens, self.processes.size)[self.processes.rank]
+    def _batches(
+        self, tasks: Sequence[str], step: Step, parts: Mapping[str, Sequence[Sequences]]
+    ) -> list[TrainingBatch]:
+        """Return the batches whose gradients are summed, each with at most `--batch-size` examples of a task."""
+        labels, active = self._labels(tasks, step), active_tasks(self.settings, tasks)
+        most = {task: self.settings.batch_size[task] for task in tasks}
+        found = batches_of_update(pack(parts), set(active.values()), _tokens(parts), most, self.processes)
+        return [self._on_device(batch, _rows(labels, rows), chosen, active) for batch, rows, chosen in found]
+
+    def _labels(self, tasks: Sequence[str], step: Step) -> dict[str, Tensor]:
+        """Return the labels of a step's rows (n,), or (n, C), on the device."""
+        out = {}
+        for task in tasks:
+            stored = self.train[task].labels
+            assert stored is not None
+            out[task] = torch.from_numpy(stored[step.rows[task]].astype(np.float32)).to(self.device)
+        return out
 
     def _on_device(
         self,
@@ -200,6 +222,15 @@ class Batcher:
             tasks: sub.to(self.device, batch=moved if sub.batch is batch else None) for tasks, sub in chosen.items()
         }
         return TrainingBatch(moved, labels, {name: there[tasks] for name, tasks in active.items()})
+
+
+def _tokens(parts: Mapping[str, Sequence[Sequences]]) -> dict[str, NDArray[np.int64]]:
+    """Return the tokens (n,) of each task's examples."""
+    return {task: np.sum([side.lengths for side in sides], axis=0) for task, sides in parts.items()}
+
+
+def _rows(labels: Mapping[str, Tensor], rows: Mapping[str, NDArray[np.int64]]) -> dict[str, Tensor]:
+    return {task: labels[task][torch.from_numpy(own).to(labels[task].device)] for task, own in rows.items()}
 
 
 def _chunks(steps: Iterable[Step]) -> Iterator[list[Step]]:

@@ -78,8 +78,8 @@ class FixedUpdater(Updater):
         for halves in self.halves:
             halves.refresh()
 
-    def differentiate(self, given: TrainingBatch, *, probe: bool = False, check: bool = False) -> StepLoss:
-        loss = super().differentiate(given, probe=probe, check=check)
+    def differentiate(self, *batches: TrainingBatch, probe: bool = False, check: bool = False) -> StepLoss:
+        loss = super().differentiate(*batches, probe=probe, check=check)
         if self.halves:
             self.halves[0].collect()
         return loss

@@ -26,7 +26,7 @@ from smartcli.engine.training.job import Callbacks, Job
 from smartcli.engine.training.loop import LOG_EVERY, SAVE_SECONDS, TRIM_EVERY, Trainer
 from smartcli.engine.training.phase_state import PhaseState
 from smartcli.engine.training.sampling import groups_of
-from smartcli.engine.training.schedule import Phase, Step, batches_of, steps
+from smartcli.engine.training.schedule import Phase, Step, batches_of, steps, update_sizes
 from smartcli.engine.training.snapshot import Position, Snapshot
 
 PROBE_SECONDS = 8.0
@@ -44,9 +44,9 @@ class TaskLoad:
 
     rows: int
     batches: int
-    """Batches of one pass."""
+    """Batches of one pass; where `--accumulate` makes an update from several, they count as one."""
     epoch_batches: int
-    """Batches in one epoch of the run: a smaller task repeats, a larger one goes on in the next."""
+    """The same in one epoch of the run: a smaller task repeats, a larger one goes on in the next."""
     pass_tokens: int
     truncated: int
     """Sequences of one pass that are cut."""
@@ -91,12 +91,12 @@ class Forecast:
 def forecast(job: Job, save: Save) -> Forecast:
     """Return what `job` will take; `save` writes a snapshot where and as the training will, and removes it."""
     lengths = {name: _row_lengths(job, split) for name, split in job.train.items()}
-    phases = job.phases()
+    phases, rows_at_once = job.phases(), update_sizes(job.settings, tuple(job.train))
     out = Forecast(
         {
             name: TaskLoad(
                 rows=len(job.train[name]),
-                batches=(own := batches_of(len(job.train[name]), job.settings.batch_size[name])),
+                batches=(own := batches_of(len(job.train[name]), rows_at_once[name])),
                 epoch_batches=next((_epoch_steps(job, phase) for phase in phases if name in phase.tasks), own),
                 pass_tokens=int(rows.sum()),
                 truncated=cut,
@@ -136,12 +136,12 @@ def _row_lengths(job: Job, split: Split) -> tuple[NDArray[np.int64], int]:
 
 def _epoch_steps(job: Job, phase: Phase) -> int:
     first = phase.tasks[0]
-    return batches_of(len(job.train[first]), job.settings.batch_size[first])
+    return batches_of(len(job.train[first]), update_sizes(job.settings, [first])[first])
 
 
 def _steps_of(job: Job, phase: Phase) -> Iterator[Step]:
     sizes = {task: len(job.train[task]) for task in phase.tasks}
-    batch_sizes = {task: job.settings.batch_size[task] for task in phase.tasks}
+    batch_sizes = update_sizes(job.settings, phase.tasks)
     groups = groups_of(job.settings, job.tasks, job.train, phase.tasks)
     return islice(steps(job.settings.seed, sizes, batch_sizes, phase.tasks, phase.epochs, groups), phase.steps)
 

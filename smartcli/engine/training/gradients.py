@@ -56,9 +56,14 @@ class Gradients:
             self._buffer = self.table.new_zeros(0, self.table.shape[1])
 
     def collect(self, words: Tensor, batch: PackedBatch) -> None:
-        """Take over the gradient that backward left at `words` (T, E)."""
-        if self.table is not None and words.grad is not None:
-            self.set_rows(table_rows(words.grad, batch), batch.vocabulary)
+        """Take over the gradient that backward left at `words` (T, E); those of an update's batches are summed."""
+        if self.table is None or words.grad is None:
+            return
+        rows, vocabulary = table_rows(words.grad, batch), batch.vocabulary
+        if batch.part is not None and batch.part.update is not None:
+            rows, vocabulary = spread_rows(rows, vocabulary, batch.whole_vocabulary), batch.whole_vocabulary
+            rows = rows if self._rows is None else self._rows.add_(rows)
+        self.set_rows(rows, vocabulary)
 
     def set_rows(self, rows: Tensor, vocabulary: Tensor) -> None:
         """Set the table's gradient to `rows` (U, E) at the words `vocabulary` (U,)."""

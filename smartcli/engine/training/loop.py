@@ -20,7 +20,7 @@ from smartcli.engine.training.outcome import Outcome
 from smartcli.engine.training.phase_state import PhaseState, load_model
 from smartcli.engine.training.recorder import not_recorded, recorder_for
 from smartcli.engine.training.sampling import groups_of
-from smartcli.engine.training.schedule import Phase, steps
+from smartcli.engine.training.schedule import Phase, steps, update_sizes
 from smartcli.engine.training.snapshot import Position, Snapshot
 from smartcli.engine.training.step_record import step_event
 from smartcli.engine.training.waiting import Waiting, memory_explained
@@ -99,7 +99,7 @@ class Trainer:
             state.restore(self.resume.tensors)
         self.resume = None
         sizes = {task: len(job.train[task]) for task in phase.tasks}
-        batch_sizes = {task: job.settings.batch_size[task] for task in phase.tasks}
+        batch_sizes = update_sizes(job.settings, phase.tasks)
         groups = groups_of(job.settings, job.tasks, job.train, phase.tasks)
         all_steps = steps(job.settings.seed, sizes, batch_sizes, phase.tasks, phase.epochs, groups)
         self.last_epoch = None

@@ -22,6 +22,8 @@ def not_recorded(settings: Settings, device: torch.device, processes: Processes)
         return "the steps run on a CPU"
     if processes.several:
         return "several processes share each step"
+    if settings.accumulate > 1:
+        return f"--accumulate {settings.accumulate} sums several passes of any shape"
     if settings.surgery.startswith("torchjd:"):
         return f"--surgery {settings.surgery} solves for its weights on the CPU"
     if settings.compile:

@@ -34,6 +34,11 @@ class Step:
     ends_epoch: bool
 
 
+def update_sizes(settings: Settings, tasks: Sequence[str]) -> dict[str, int]:
+    """Return the most examples of each task in an update: those of `--accumulate` batches."""
+    return {task: settings.batch_size[task] * settings.accumulate for task in tasks}
+
+
 def batches_of(rows: int, batch_size: int) -> int:
     """Return how many batches one pass takes; the last one may be smaller."""
     return math.ceil(rows / batch_size)
@@ -135,7 +140,7 @@ def plan(tasks: TaskTable, settings: Settings, sizes: Mapping[str, int]) -> list
         groups: list[tuple[str, ...]] = [(name,) for name in (*names[1:], names[0])]
     else:
         groups = [names]
-    batch_sizes = {name: settings.batch_size[name] for name in names}
+    batch_sizes = update_sizes(settings, names)
     left = settings.max_steps
     out = []
     for group in groups:

@@ -44,7 +44,7 @@ def time_formats(
     """Return milliseconds of a step in fp32 and in bf16, and their ratio (above 1: bf16 is faster); weights stay."""
     names = tasks.names
     # Surgery and the rest cost the same arithmetic twice over; what is compared is the passes.
-    timed = replace(settings, surgery="none", mu=PerTask(0.0))
+    timed = replace(settings, surgery="none", mu=PerTask(0.0), accumulate=1)
     sizes = {name: len(train[name]) for name in names}
     batch_sizes = {name: settings.batch_size[name] for name in names}
     found = {}

@@ -13,6 +13,7 @@ from smartcli.engine.distributed import ALONE, Processes
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms.base import Term, TrainingBatch
 from smartcli.engine.training import surgery
+from smartcli.engine.training.accumulation import summed
 from smartcli.engine.training.averaged_weights import AveragedWeights
 from smartcli.engine.training.batches import Prepared
 from smartcli.engine.training.gradients import Gradients, spread_rows, table_rows
@@ -77,10 +78,10 @@ class Updater:
         that all processes stop after the same step.
         """
         cosines: dict[str, float] = {}
-        if len(prepared.batches) == 1:
-            parts = [self.differentiate(prepared.batches[0], probe=probe, check=check)]
+        if len(prepared.gradients) == 1:
+            parts = [self.differentiate(*prepared.batches, probe=probe, check=check)]
         else:
-            parts, cosines = self.differentiate_apart(prepared.batches, probe=probe, check=check)
+            parts, cosines = self.differentiate_apart(prepared.gradients, probe=probe, check=check)
         outcome = outcome_of([part.floats() for part in parts], self.learning_rate(prepared.step.number))
         outcome.cosines = cosines
         if outcome.bad is None:
@@ -103,15 +104,18 @@ class Updater:
         words = self.objective.model.encoder.look_up(given.batch).detach()
         return words.requires_grad_(self.gradients.table is not None)
 
-    def differentiate(self, given: TrainingBatch, *, probe: bool = False, check: bool = False) -> StepLoss:
-        """Leave the gradients of a step's loss in `gradients`, and return the loss."""
-        words = self.words(given)
-        loss = self.objective.loss(given, words, self.streams, probe=probe, check=check)
-        if loss.total.requires_grad:
-            loss.total.backward()  # type: ignore[no-untyped-call]
-            self.gradients.collect(words, given.batch)
+    def differentiate(self, *batches: TrainingBatch, probe: bool = False, check: bool = False) -> StepLoss:
+        """Leave the gradients of a step's loss, summed over its batches, in `gradients`, and return the loss."""
+        losses = []
+        for given in batches:
+            words = self.words(given)
+            losses.append(self.objective.loss(given, words, self.streams, probe=probe, check=check))
+            if losses[-1].total.requires_grad:
+                losses[-1].total.backward()  # type: ignore[no-untyped-call]
+                self.gradients.collect(words, given.batch)
+        loss = losses[0] if len(losses) == 1 else summed(losses)
         if self.processes.several:
-            vocabulary = given.batch.whole_vocabulary
+            vocabulary = batches[0].batch.whole_vocabulary
             self.gradients.replace(self._summed(loss, self.gradients.widened(vocabulary)), vocabulary)
         return loss
 
@@ -126,33 +130,31 @@ class Updater:
         return out
 
     def differentiate_apart(
-        self, batches: Sequence[TrainingBatch], *, probe: bool = False, check: bool = False
+        self, batches: Sequence[Sequence[TrainingBatch]], *, probe: bool = False, check: bool = False
     ) -> tuple[list[StepLoss], dict[str, float]]:
         """Take each task's gradient apart, project the shared part, and leave the sum in `.grad`.
+
+        A task's gradient is summed over its batches first.
 
         Return the tasks' losses, and the cosine of each pair of gradients. Words differ by task, so rows of the table
         are laid out over the union of the step's words.
         """
-        vocabulary = torch.unique(torch.cat([given.batch.whole_vocabulary for given in batches]))
+        vocabulary = torch.unique(torch.cat([given.batch.whole_vocabulary for own in batches for given in own]))
         parts: list[StepLoss] = []
         shared: list[list[Tensor]] = []
-        tasks = [next(iter(given.batch.outputs)) for given in batches]
-        for task, given in zip(tasks, batches, strict=True):
-            words = self.words(given)
-            loss = self.objective.loss(given, words, self.streams, probe=probe, check=check)
+        tasks = [next(iter(own[0].batch.outputs)) for own in batches]
+        words_too = self.gradients.table is not None
+        for task, own in zip(tasks, batches, strict=True):
+            losses: list[StepLoss] = []
+            full: list[Tensor] = []
+            for given in own:
+                part, found = self._task_gradient(task, given, vocabulary, probe=probe, check=check)
+                losses.append(part)
+                full = torch._foreach_add(full, found) if full else found
+            loss = losses[0] if len(losses) == 1 else summed(losses)
             parts.append(loss)
-            finite = bool(torch.isfinite(loss.total))
-            if not (finite or self.processes.several):
+            if not (self.processes.several or bool(torch.isfinite(loss.total))):
                 return parts, {}
-            wanted = [*self.shared, *self.own[task], *([words] if words.requires_grad else [])]
-            found: Sequence[Tensor | None] = [None] * len(wanted)
-            if wanted and finite:
-                found = torch.autograd.grad(loss.total, wanted, allow_unused=True)
-            # A process without examples of this task has no gradient, but must take part in the sum.
-            full = [torch.zeros_like(w) if g is None else g for w, g in zip(wanted, found, strict=True)]
-            if words.requires_grad:
-                batch = given.batch
-                full[-1] = spread_rows(table_rows(full[-1], batch), batch.vocabulary, vocabulary)
             if self.processes.several:
                 full = self._summed(loss, full)
                 if not bool(torch.isfinite(loss.total)):
@@ -160,7 +162,7 @@ class Updater:
             # Heads belong to one task each; they are not projected.
             for parameter, gradient in zip(self.own[task], full[len(self.shared) :], strict=False):
                 parameter.grad = gradient
-            shared.append([*full[: len(self.shared)], *(full[-1:] if words.requires_grad else [])])
+            shared.append([*full[: len(self.shared)], *(full[-1:] if words_too else [])])
         if not shared[0]:
             return parts, {}
         gram = surgery.gram_matrix(shared)
@@ -174,6 +176,25 @@ class Updater:
         if self.gradients.table is not None:
             self.gradients.set_rows(merged[-1], vocabulary)
         return parts, {f"{tasks[i]},{tasks[j]}": c for (i, j), c in surgery.conflicts(gram).items()}
+
+    def _task_gradient(
+        self, task: str, given: TrainingBatch, vocabulary: Tensor, *, probe: bool, check: bool
+    ) -> tuple[StepLoss, list[Tensor]]:
+        """Return the loss of one task's batch and its gradients: shared, the head's, the table's at `vocabulary` (U,).
+
+        They are zero where the loss is not finite, or depends on nothing that is trained.
+        """
+        words = self.words(given)
+        loss = self.objective.loss(given, words, self.streams, probe=probe, check=check)
+        wanted = [*self.shared, *self.own[task], *([words] if words.requires_grad else [])]
+        found: Sequence[Tensor | None] = [None] * len(wanted)
+        if wanted and bool(torch.isfinite(loss.total)):
+            found = torch.autograd.grad(loss.total, wanted, allow_unused=True)
+        # A process without examples of this task has no gradient, but must take part in the sum.
+        full = [torch.zeros_like(w) if g is None else g for w, g in zip(wanted, found, strict=True)]
+        if words.requires_grad:
+            full[-1] = spread_rows(table_rows(full[-1], given.batch), given.batch.vocabulary, vocabulary)
+        return loss, full
 
     def _apply(self, norm: Tensor, lr: float, number: int) -> None:
         self.gradients.finish(norm, self.settings.clip_norm)

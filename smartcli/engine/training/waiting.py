@@ -37,5 +37,6 @@ def memory_explained(number: int, prepared: Prepared) -> Iterator[None]:
         size = f"{counted(prepared.count, 'example')} and {counted(prepared.tokens, 'token')}"
         raise SmartCliError(
             f"out of memory in step {number} with {size} ({str(error) or 'no reason'}); free memory and go on from the "
-            "last save with --resume, or start another run with a lower --batch-size or --max-length"
+            "last save with --resume, or start another run with a lower --batch-size (of which --accumulate N "
+            "sums N) or --max-length"
         ) from error

@@ -49,11 +49,12 @@ def dry_run(home: Home, command: str, resolved: Resolved, listener: Listener) ->
 def _counts(resolved: Resolved, phases: list[Phase], found: Forecast) -> list[tuple[str, str]]:
     lines = []
     for name, task in found.tasks.items():
-        batch = resolved.settings.batch_size[name]
+        batch, several = resolved.settings.batch_size[name], resolved.settings.accumulate
+        size = f"{batch}" if several == 1 else f"{several * batch} ({several} x {batch})"
         lines.append(
             (
                 f"{name}: train rows, batches",
-                f"{task.rows:,}, {task.batches:,} of {batch} a pass, {task.epoch_batches:,} an epoch",
+                f"{task.rows:,}, {task.batches:,} of {size} a pass, {task.epoch_batches:,} an epoch",
             )
         )
         cut = f", {task.truncated:,} cut" if task.truncated else ""

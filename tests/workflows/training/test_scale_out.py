@@ -46,6 +46,14 @@ REST: dict[str, dict[str, Any]] = {
     "off": {"lambda": "1", "smart_dropout": "off", "freeze_encoder": True, "threads": "2"},
     "mtdnn": {"lambda": "1", "smart_variant": "mtdnn"},
     "bregman": {"lambda": "0", "mu": "1", "beta": "0.5"},
+    "accumulated": {
+        "lambda": "1",
+        "mu": "1",
+        "accumulate": "4",
+        "batch_size": "1",
+        "surgery": "pcgrad",
+        "clip_norm": "1",
+    },
     "sequential": {"lambda": "1", "mu": "1", "schedule": "sequential", "epochs": "1"},
     "weighted": {"lambda": "qqp=1,sst=0,sts=0", "surgery": "pcgrad", "lr_schedule": "linear", "warmup": "0.3"},
 }
