@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 SIZE_KEYS: Mapping[str, str] = {
@@ -43,6 +44,12 @@ LAYER_PARTS: Mapping[str, str] = {
 }
 """Canonical module of a layer -> the type's own name for it."""
 
+JOINED = "attention.self.qkv"
+"""Canonical module of a layer that is query, key and value end to end."""
+
+ByLayer = Callable[[Mapping[str, Any], int, str | Path], Mapping[str, Any]]
+"""Content of a config.json, number of layers, and where it stands -> EncoderSpec fields that differ by layer."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Classifier:
@@ -71,13 +78,25 @@ class Family:
     defaults: Mapping[str, Any] = field(default_factory=lambda: dict(COMMON_DEFAULTS))
     fixed: Mapping[str, Any] = field(default_factory=dict)
     """EncoderSpec fields that no key of config.json changes."""
+    by_layer: ByLayer | None = None
+    """Reads what more than one key of config.json says together."""
     offset_from_padding: bool = False
     """Positions start at pad_token_id + 1."""
     layer_stem: str = "encoder.layer"
     layer_parts: Mapping[str, str] = field(default_factory=lambda: dict(LAYER_PARTS))
+    outer_parts: Mapping[str, str] = field(default_factory=dict)
+    """Canonical module outside the layers -> the type's own name, where that differs."""
+    last_norm: tuple[str, str] | None = None
+    """Where layers norm before their halves: a layer's last norm (canonically `output.LayerNorm`) as a part of the
+    layer that follows, and its whole name after the last layer."""
     pooler: bool = True
     """Whether files of this type may hold `pooler.dense`."""
     type_ids: bool = True
     """Whether the tokenizer's type ids are given to the model; else they are all 0."""
     word_pieces: bool = True
     """Whether vocab.txt alone is enough to build the tokenizer (BERT's WordPiece)."""
+
+    @property
+    def joined_qkv(self) -> bool:
+        """Whether files hold query, key and value as one tensor."""
+        return JOINED in self.layer_parts

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from smartcli.errors import UserError, suggest
+from smartcli.families.config_values import choice, flag, number, whole
 from smartcli.families.family import Family
 from smartcli.families.family_table import FAMILIES, SUPPORTED
 from smartcli.families.files import read_object
@@ -28,6 +29,9 @@ LIMITS: Mapping[str, tuple[int, int]] = {
     "position_offset": (0, 1_000),
 }
 """Smallest and largest whole number taken for each field; the largest are several times any known encoder's."""
+
+FLAGS = ("attention_biases", "feed_biases", "norm_biases")
+TINIEST, BELOW_ONE = math.nextafter(0.0, 1.0), math.nextafter(1.0, 0.0)
 
 REFUSED: Mapping[str, tuple[Any, ...]] = {
     "is_decoder": (None, False),
@@ -50,7 +54,9 @@ class EncoderSpec:
     ffn_size: int
     vocab_size: int
     positions: int
-    """Rows of the position table."""
+    """Rows of the position table, or where there is none the longest input."""
+    position_table: bool = True
+    """Whether the embeddings add a row by place."""
     position_offset: int = 0
     """Row of the first token."""
     token_types: int = 0
@@ -64,6 +70,20 @@ class EncoderSpec:
     relative_buckets: int = 0
     """Rows of the relative attention bias; 0 where there is none."""
     relative_distance: int = 0
+    pre_norm: bool = False
+    """LayerNorm before each half of a layer, and after the last, and not after each half's sum."""
+    gated: bool = False
+    """Feed-forward with a gate (GeGLU): its first matrix has twice `ffn_size` rows."""
+    rotary: tuple[float, ...] = ()
+    """By layer the base of its rotary positions; empty where there are none."""
+    reach: tuple[int, ...] = ()
+    """By layer how many tokens on either side attention reads, 0 for all; empty where every layer reads all."""
+    attention_biases: bool = True
+    """Whether query, key, value and the attention's output have biases."""
+    feed_biases: bool = True
+    """Whether both feed-forward layers have biases."""
+    norm_biases: bool = True
+    """Whether LayerNorms have biases."""
 
     @property
     def max_tokens(self) -> int:
@@ -95,12 +115,14 @@ def parse_spec(config: Mapping[str, Any], where: str | Path) -> EncoderSpec:
         )
     values: dict[str, Any] = dict(family.fixed)
     for name, key in family.size_keys.items():
-        values[name] = _whole(config, key, name, where)
+        values[name] = whole(config, key, LIMITS[name], where)
     values["embedding_size"] = values["hidden_size"]
     for name, key in family.keys.items():
         values[name] = _value({key: family.defaults[name], **config}, key, name, where)
     if family.offset_from_padding:
-        values["position_offset"] = _whole(config, "pad_token_id", "position_offset", where) + 1
+        values["position_offset"] = whole(config, "pad_token_id", LIMITS["position_offset"], where) + 1
+    if family.by_layer is not None:
+        values |= family.by_layer(config, values["layers"], where)
     spec = EncoderSpec(model_type=family.model_type, **values)
     _check_fit(spec, where)
     return spec
@@ -117,31 +139,16 @@ def _family(config: Mapping[str, Any], where: str | Path) -> Family:
     return family
 
 
-def _whole(config: Mapping[str, Any], key: str, name: str, where: str | Path) -> int:
-    lowest, highest = LIMITS[name]
-    found = config.get(key)
-    if found is None:
-        raise UserError(f'{where}: no "{key}"; expected a whole number from {lowest} to {highest}')
-    if isinstance(found, bool) or not isinstance(found, int) or not lowest <= found <= highest:
-        raise UserError(f'{where}: "{key}" is {found!r}; expected a whole number from {lowest} to {highest}')
-    return found
-
-
 def _value(config: Mapping[str, Any], key: str, name: str, where: str | Path) -> Any:
     if name in LIMITS:
-        return _whole(config, key, name, where)
-    found = config[key]
+        return whole(config, key, LIMITS[name], where)
     if name == "activation":
-        if found not in ACTIVATIONS:
-            raise UserError(f'{where}: "{key}" is {found!r}; expected one of {", ".join(ACTIVATIONS)}')
-        return found
-    number = isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found)
+        return choice(config, key, ACTIVATIONS, where)
+    if name in FLAGS:
+        return flag(config, key, where)
     if name == "layer_norm_eps":
-        if not number or not 0 < found <= 0.1:
-            raise UserError(f'{where}: "{key}" is {found!r}; expected a number above 0 and at most 0.1')
-    elif not number or not 0 <= found < 1:
-        raise UserError(f'{where}: "{key}" is {found!r}; expected a number from 0 to below 1')
-    return float(found)
+        return number(config, key, (TINIEST, 0.1), "a number above 0 and at most 0.1", where)
+    return number(config, key, (0.0, BELOW_ONE), "a number from 0 to below 1", where)
 
 
 def _check_fit(spec: EncoderSpec, where: str | Path) -> None:
@@ -150,6 +157,11 @@ def _check_fit(spec: EncoderSpec, where: str | Path) -> None:
         raise UserError(
             f'{where}: "{keys["hidden_size"]}" {spec.hidden_size} is not a multiple of '
             f'"{keys["heads"]}" {spec.heads}; the file does not describe a working encoder'
+        )
+    if spec.rotary and spec.hidden_size // spec.heads % 2:
+        raise UserError(
+            f'{where}: "{keys["hidden_size"]}" {spec.hidden_size} over "{keys["heads"]}" {spec.heads} is an odd number '
+            "for each head, and rotary positions turn pairs; the file does not describe a working encoder"
         )
     if spec.max_tokens < 8:
         raise UserError(

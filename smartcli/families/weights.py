@@ -89,32 +89,44 @@ def _shards(folder: Path) -> dict[str, Path]:
 def expected_shapes(spec: EncoderSpec, *, pooler: bool = False) -> dict[str, tuple[int, ...]]:
     """Return canonical parameter name -> shape, in the order embeddings, layers, pooler."""
     width, narrow, ffn = spec.hidden_size, spec.embedding_size, spec.ffn_size
-    shapes: dict[str, tuple[int, ...]] = {
-        "embeddings.word_embeddings.weight": (spec.vocab_size, narrow),
-        "embeddings.position_embeddings.weight": (spec.positions, narrow),
-    }
+    shapes: dict[str, tuple[int, ...]] = {"embeddings.word_embeddings.weight": (spec.vocab_size, narrow)}
+    if spec.position_table:
+        shapes["embeddings.position_embeddings.weight"] = (spec.positions, narrow)
     if spec.token_types:
         shapes["embeddings.token_type_embeddings.weight"] = (spec.token_types, narrow)
-    shapes |= _pair("embeddings.LayerNorm", (narrow,), narrow)
+    shapes |= _norm("embeddings.LayerNorm", narrow, spec)
     if narrow != width:
-        shapes |= _pair("embeddings_project", (width, narrow), width)
+        shapes |= _linear("embeddings_project", width, narrow)
     if spec.relative_buckets:
         shapes["encoder.relative_attention_bias.weight"] = (spec.relative_buckets, spec.heads)
     for layer in range(spec.layers):
-        stem = f"encoder.layer.{layer}."
-        for part in ("self.query", "self.key", "self.value", "output.dense"):
-            shapes |= _pair(f"{stem}attention.{part}", (width, width), width)
-        shapes |= _pair(f"{stem}attention.output.LayerNorm", (width,), width)
-        shapes |= _pair(f"{stem}intermediate.dense", (ffn, width), ffn)
-        shapes |= _pair(f"{stem}output.dense", (width, ffn), width)
-        shapes |= _pair(f"{stem}output.LayerNorm", (width,), width)
+        shapes |= _layer_shapes(f"encoder.layer.{layer}", width, ffn, spec)
     if pooler:
-        shapes |= _pair("pooler.dense", (width, width), width)
+        shapes |= _linear("pooler.dense", width, width)
     return shapes
 
 
-def _pair(module: str, weight: tuple[int, ...], bias: int) -> dict[str, tuple[int, ...]]:
-    return {f"{module}.weight": weight, f"{module}.bias": (bias,)}
+def _layer_shapes(stem: str, width: int, ffn: int, spec: EncoderSpec) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    asking = {"qkv": 3 * width} if spec.family.joined_qkv else dict.fromkeys(("query", "key", "value"), width)
+    for part, rows in asking.items():
+        shapes |= _linear(f"{stem}.attention.self.{part}", rows, width, spec.attention_biases)
+    shapes |= _linear(f"{stem}.attention.output.dense", width, width, spec.attention_biases)
+    shapes |= _norm(f"{stem}.attention.output.LayerNorm", width, spec)
+    shapes |= _linear(f"{stem}.intermediate.dense", ffn * (2 if spec.gated else 1), width, spec.feed_biases)
+    shapes |= _linear(f"{stem}.output.dense", width, ffn, spec.feed_biases)
+    shapes |= _norm(f"{stem}.output.LayerNorm", width, spec)
+    return shapes
+
+
+def _linear(module: str, rows: int, columns: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {f"{module}.weight": (rows, columns)}
+    return shapes | ({f"{module}.bias": (rows,)} if bias else {})
+
+
+def _norm(module: str, width: int, spec: EncoderSpec) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {f"{module}.weight": (width,)}
+    return shapes | ({f"{module}.bias": (width,)} if spec.norm_biases else {})
 
 
 def hf_names(spec: EncoderSpec, *, pooler: bool = False, prefix: bool = False) -> dict[str, str]:
@@ -122,20 +134,20 @@ def hf_names(spec: EncoderSpec, *, pooler: bool = False, prefix: bool = False) -
 
     With `prefix`, names as in a model with a head (`bert.embeddings…`).
     """
+    before = spec.family.prefix if prefix else ""
+    return {name: before + _own_name(name, spec) for name in expected_shapes(spec, pooler=pooler)}
+
+
+def _own_name(canonical: str, spec: EncoderSpec) -> str:
     family = spec.family
-    before = family.prefix if prefix else ""
-    return {
-        name: before + _own_name(name, family.layer_stem, family.layer_parts)
-        for name in expected_shapes(spec, pooler=pooler)
-    }
-
-
-def _own_name(canonical: str, layer_stem: str, layer_parts: Mapping[str, str]) -> str:
+    module, kind = canonical.rsplit(".", 1)
     if not canonical.startswith("encoder.layer."):
-        return canonical
-    layer, rest = canonical.removeprefix("encoder.layer.").split(".", 1)
-    part, kind = rest.rsplit(".", 1)
-    return f"{layer_stem}.{layer}.{layer_parts[part]}.{kind}"
+        return f"{family.outer_parts.get(module, module)}.{kind}"
+    number, part = module.removeprefix("encoder.layer.").split(".", 1)
+    if part != "output.LayerNorm" or family.last_norm is None:
+        return f"{family.layer_stem}.{number}.{family.layer_parts[part]}.{kind}"
+    following, whole = int(number) + 1, family.last_norm[1]
+    return f"{whole if following == spec.layers else f'{family.layer_stem}.{following}.{family.last_norm[0]}'}.{kind}"
 
 
 def map_weights(spec: EncoderSpec, names: Iterable[str], where: str | Path) -> WeightMap:
@@ -147,6 +159,7 @@ def map_weights(spec: EncoderSpec, names: Iterable[str], where: str | Path) -> W
     """
     family = spec.family
     canonical_of = {own: name for name, own in hf_names(spec, pooler=family.pooler).items()}
+    inside = tuple({*INSIDE, *(f"{own.split('.')[0]}." for own in canonical_of)})
     found: dict[str, str] = {}
     ignored: list[str] = []
     unknown: list[str] = []
@@ -161,7 +174,7 @@ def map_weights(spec: EncoderSpec, names: Iterable[str], where: str | Path) -> W
                 raise UserError(
                     f"{where}: both {json.dumps(first)} and {json.dumps(name)} hold one parameter; expected one of them"
                 )
-        elif own in BUFFERS or not own.startswith(INSIDE):
+        elif own in BUFFERS or not own.startswith(inside):
             ignored.append(name)
         else:
             unknown.append(name)

@@ -44,7 +44,8 @@ def reference(model: Any, ids: Any, types: Any, give_types: bool) -> dict[str, A
 def test_packed_pairs_equal_transformers_one_by_one(tmp_path: Path, model_type: str, config: dict[str, Any]) -> None:
     """Within 1e-5 in fp32; measured 7e-7, the rounding of sums in another order."""
     from smartcli.engine.model.build import read_weights
-    from smartcli.engine.model.encoder import Encoder, fill
+    from smartcli.engine.model.encoder import Encoder
+    from smartcli.engine.model.encoder_tensors import fill
     from smartcli.engine.model.packing import pack
 
     transformers.logging.set_verbosity_error()

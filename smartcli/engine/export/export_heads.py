@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from smartcli.data.joining import Sequences
 from smartcli.engine.model.build import METADATA
-from smartcli.engine.model.encoder import canonical_tensors
+from smartcli.engine.model.encoder_tensors import canonical_tensors
 from smartcli.engine.model.multitask import MultiTaskModel
 from smartcli.engine.model.packing import pack
 from smartcli.families.weights import hf_names

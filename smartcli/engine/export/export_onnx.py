@@ -15,9 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from smartcli.engine.model.attention import relative_buckets
-from smartcli.engine.model.encoder import Encoder, Layer, activation
+from smartcli.engine.model.encoder import Encoder
 from smartcli.engine.model.heads import decide
+from smartcli.engine.model.layer import Layer
+from smartcli.engine.model.local_attention import beyond
 from smartcli.engine.model.multitask import MultiTaskModel
+from smartcli.engine.model.rotary import rotary_table
 from smartcli.errors import UserError
 
 SIDE_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -33,18 +36,21 @@ class PaddedEncoder(nn.Module):
     def __init__(self, encoder: Encoder, pooling: str, longest: int) -> None:
         super().__init__()
         self.encoder, self.pooling = encoder, pooling
-        bias = None
+        bias, spec = None, encoder.spec
         if encoder.relative is not None:
-            spec = encoder.spec
             buckets = relative_buckets(longest, spec.relative_buckets, spec.relative_distance)
             bias = encoder.relative(buckets).permute(2, 0, 1).detach().clone()
         self.register_buffer("bias", bias)
+        self.tables = {base: rotary_table(longest, spec.hidden_size // spec.heads, base) for base in set(spec.rotary)}
 
     def forward(self, ids: Tensor, mask: Tensor, types: Tensor | None) -> Tensor:
         """Return (n, D)."""
         encoder, length = self.encoder, ids.shape[1]
-        offset = encoder.spec.position_offset
-        x: Tensor = encoder.words(ids) + encoder.positions.weight[offset : offset + length]
+        spec = encoder.spec
+        x: Tensor = encoder.words(ids)
+        if encoder.positions is not None:
+            offset = spec.position_offset
+            x = x + encoder.positions.weight[offset : offset + length]
         if encoder.types is not None:
             x = x + (encoder.types.weight[0] if types is None else encoder.types(types))
         x = encoder.norm(x)
@@ -53,30 +59,50 @@ class PaddedEncoder(nn.Module):
         hidden = (1.0 - mask.to(x.dtype))[:, None, None, :] * torch.finfo(x.dtype).min
         if self.bias is not None:
             hidden = hidden + self.bias[:, :length, :length]
-        for layer in encoder.layers:
+        hiding = {
+            reach: hidden + beyond(torch.arange(length), reach) if reach else hidden for reach in {0, *spec.reach}
+        }
+        read = x
+        for number, layer in enumerate(encoder.layers):
             assert isinstance(layer, Layer)
-            x = _layer(layer, x, hidden)
+            turn = self.tables[spec.rotary[number]][:, :length] if spec.rotary else None
+            x, read = _layer(layer, x, read, hiding[spec.reach[number] if spec.reach else 0], turn, pre=spec.pre_norm)
         if self.pooling == "mean":
             kept = mask.to(x.dtype)[:, :, None]
-            return (x * kept).sum(dim=1) / kept.sum(dim=1)
+            return (read * kept).sum(dim=1) / kept.sum(dim=1)
         if self.pooling == "pooler":
             assert encoder.pooler is not None
-            return torch.tanh(encoder.pooler(x[:, 0]))
-        return x[:, 0]
+            return torch.tanh(encoder.pooler(read[:, 0]))
+        return read[:, 0]
 
 
-def _layer(layer: Layer, x: Tensor, hidden: Tensor) -> Tensor:
+def _layer(
+    layer: Layer, x: Tensor, read: Tensor, hidden: Tensor, turn: Tensor | None, *, pre: bool
+) -> tuple[Tensor, Tensor]:
+    """Return what the next layer goes on from and what it reads, each (n, L, D); with `pre` the sum and its norm."""
     n, length, width = x.shape
 
     def by_head(y: Tensor) -> Tensor:
         return y.view(n, length, layer.heads, width // layer.heads).transpose(1, 2)
 
-    query, key, value = layer.qkv(x).split(width, dim=2)
-    scores = by_head(query) @ by_head(key).transpose(2, 3) / math.sqrt(width // layer.heads)
-    mixed = (torch.softmax(scores + hidden, dim=-1) @ by_head(value)).transpose(1, 2).reshape(n, length, width)
-    x = layer.attention_norm(layer.attention_out(mixed) + x)
-    out: Tensor = layer.feed_norm(layer.feed_out(activation(layer.act, layer.feed_in(x))) + x)
-    return out
+    def joined(part: Tensor, rows: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor]:
+        total = part + rows
+        normed: Tensor = norm(total)
+        return total if pre else normed, normed
+
+    query, key, value = (by_head(part) for part in layer.qkv(read).split(width, dim=2))
+    if turn is not None:
+        query, key = _turned(query, turn), _turned(key, turn)
+    scores = query @ key.transpose(2, 3) / math.sqrt(width // layer.heads)
+    mixed = (torch.softmax(scores + hidden, dim=-1) @ value).transpose(1, 2).reshape(n, length, width)
+    x, read = joined(layer.attention_out(mixed), x, layer.attention_norm)
+    return joined(layer.plain_feed(read, *layer.feed_weights(), layer.act), x, layer.feed_norm)
+
+
+def _turned(x: Tensor, turn: Tensor) -> Tensor:
+    """Return queries or keys (n, H, L, d) turned by cosine and sine, (2, L, d/2)."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * turn[0] - second * turn[1], second * turn[0] + first * turn[1]], dim=-1)
 
 
 class PaddedTask(nn.Module):

@@ -7,15 +7,21 @@
   one
 - dropout: dropout as a function of a generator: fresh masks, the same masks again, or none
 - dual_linear: x·Wᵀ + b, for training and for forward-mode differentiation by x
-- encoder: A small BERT in plain torch over packed batches; other encoder types differ by facts in the spec alone
+- encoder: An encoder in plain torch over packed batches; encoder types differ by facts in the spec alone
+- encoder_tensors: an encoder's weights under canonical names: BERT's, as Hugging Face calls them
+- feed_forward: a layer's feed-forward part, plain or gated, with derivatives both ways
 - fixed_shape: batches of few shapes: padded to a bucket, every number of a step in one flat array
 - half_weights: bf16 copies of an encoder's linear weights, made once an update in place of a cast in every pass
 - heads: task heads, by kind and pair mode, never by a task's name
+- layer: a transformer layer: attention, then the feed-forward part, each with a LayerNorm after its sum
+- local_attention: a token reads the tokens up to a distance on either side
 - multitask: the encoder and the heads of all tasks, as one module over packed batches
 - packing: padding-free batches: the tokens of all sentences end to end, and padded views for attention alone
 - part: what a batch is part of: of a step that several processes share, each has some rows and knows where they stand
+- pre_norm_layer: a layer whose halves read a LayerNorm of the sums between them, which nothing else norms
 - residual: LayerNorm(rows + dropped x), the end of both halves of a layer, and the embeddings, as one autograd
   function
+- rotary: rotary positions: queries and keys turned by an angle that grows with the token's place in its sentence
 - sub_batch: the batch of some tasks or some sentences of another, and where its rows stand in that
 - weight_mean: the mean of several models' weights, and whether they are near enough to be averaged
 """

@@ -11,7 +11,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from smartcli.config import Settings
-from smartcli.engine.model.encoder import Encoder, canonical_tensors, fill
+from smartcli.engine.model.encoder import Encoder
+from smartcli.engine.model.encoder_tensors import canonical_tensors, fill
 from smartcli.engine.model.multitask import MultiTaskModel, fill_heads, head_tensors
 from smartcli.errors import SmartCliError, UserError
 from smartcli.families.spec import EncoderSpec

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from smartcli.engine.model.encoder import Encoder, Layer, feed_forward
+from smartcli.engine.model.encoder import Encoder
+from smartcli.engine.model.layer import Layer
 from smartcli.errors import UserError
 
 WARM_UP_ROWS = 256
@@ -22,8 +23,8 @@ def compile_layers(encoder: Encoder, *, bf16: bool, backend: str = "inductor") -
     """
     # SMART's ascent in bf16 goes back through the clean pass's graph before the training does.
     torch._functorch.config.donated_buffer = False
-    compiled = torch.compile(feed_forward, dynamic=True, backend=backend)
     layers = [layer for layer in encoder.layers if isinstance(layer, Layer)]
+    compiled = torch.compile(layers[0].plain_feed, dynamic=True, backend=backend)
     device = encoder.words.weight.device
     weights = layers[0].feed_weights()
     x = torch.ones(WARM_UP_ROWS, encoder.spec.hidden_size, device=device, requires_grad=True)
@@ -32,7 +33,7 @@ def compile_layers(encoder: Encoder, *, bf16: bool, backend: str = "inductor") -
         for half in {bf16, False}:
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
                 out = compiled(x, *weights, layers[0].act)
-            torch.autograd.grad(out.sum(), [x, *(weight for weight in weights if weight.requires_grad)])
+            torch.autograd.grad(out.sum(), [x, *(w for w in weights if w is not None and w.requires_grad)])
     except Exception as error:
         raise UserError(
             f"--compile: torch.compile does not work here ({_reason(error)}); "

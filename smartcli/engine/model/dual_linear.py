@@ -12,8 +12,8 @@ from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
 
 
-def dual_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return x·Wᵀ + b (rows, outputs) of `x` (rows, inputs).
+def dual_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return x·Wᵀ + b (rows, outputs) of `x` (rows, inputs); `bias` None is 0.
 
     Where `x` carries a tangent, the weights' own, which is zero, is not multiplied, as torch's formula does:
     half the multiplies of a tangent pass.
@@ -28,11 +28,12 @@ def dual_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return out
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if not x.is_cuda or torch.compiler.is_compiling():
         return F.linear(x, weight, bias)
     if torch.is_autocast_enabled("cuda"):
-        x, weight, bias = (t.to(torch.get_autocast_dtype("cuda")) for t in (x, weight, bias))
+        half = torch.get_autocast_dtype("cuda")
+        x, weight, bias = x.to(half), weight.to(half), None if bias is None else bias.to(half)
     out: Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
     return out
 
@@ -47,7 +48,7 @@ class _Linear(torch.autograd.Function):
     """F.linear on a GPU; the bias's gradient by a matrix multiply, in a fifth of the time of torch's column sums."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
         return F.linear(x, weight, bias)
 
@@ -64,14 +65,14 @@ class _Linear(torch.autograd.Function):
 class DualLinear(nn.Linear):
     """torch's module, through `dual_linear`."""
 
-    bf16_copy: tuple[Tensor, Tensor] | None = None
+    bf16_copy: tuple[Tensor, Tensor | None] | None = None
     """Weight and bias in bf16 (half_weights.py), for passes under autocast."""
 
     def forward(self, input: Tensor) -> Tensor:
         return dual_linear(input, *self.used())
 
-    def used(self) -> tuple[Tensor, Tensor]:
-        """Return the weight and bias that a pass reads here and now."""
+    def used(self) -> tuple[Tensor, Tensor | None]:
+        """Return the weight and bias, None where it has none, that a pass reads here and now."""
         if self.bf16_copy is not None and torch.is_autocast_enabled(self.weight.device.type):
             return self.bf16_copy
         return self.weight, self.bias

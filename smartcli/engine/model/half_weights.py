@@ -20,7 +20,8 @@ class HalfWeights:
         self.half: list[Tensor] = []
         for layer in module.modules():
             if isinstance(layer, DualLinear):
-                layer.bf16_copy = (self._copy(layer.weight), self._copy(layer.bias))
+                bias: Tensor | None = layer.bias
+                layer.bf16_copy = (self._copy(layer.weight), None if bias is None else self._copy(bias))
 
     def _copy(self, parameter: Tensor) -> Tensor:
         half = parameter.detach().to(torch.bfloat16).requires_grad_(parameter.requires_grad)

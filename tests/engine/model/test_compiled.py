@@ -16,7 +16,9 @@ from torch._dynamo.utils import counters
 from torch.testing import assert_close
 
 from smartcli.engine.model.compiled import compile_layers
-from smartcli.engine.model.encoder import Encoder, Layer, feed_forward
+from smartcli.engine.model.encoder import Encoder
+from smartcli.engine.model.feed_forward import feed_forward
+from smartcli.engine.model.layer import Layer
 from smartcli.errors import UserError
 
 FULL = "inductor"

@@ -18,7 +18,9 @@ from smartcli.engine.model import encoder as encoder_module
 from smartcli.engine.model.build import build_model
 from smartcli.engine.model.distinct_rows import pick
 from smartcli.engine.model.dropout import FreshDropout
-from smartcli.engine.model.encoder import Encoder, Layer, canonical_tensors
+from smartcli.engine.model.encoder import Encoder
+from smartcli.engine.model.encoder_tensors import canonical_tensors
+from smartcli.engine.model.layer import Layer
 from smartcli.engine.model.packing import PackedBatch, pack
 from smartcli.engine.streams import stream
 from smartcli.families.family_table import FAMILIES

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from smartcli.engine.model.dropout import scaled_mask
-from smartcli.engine.model.residual import add_and_norm
+from smartcli.engine.model.residual import add_and_norm, sum_and_norm
 from smartcli.engine.streams import stream
 
 ROWS, WIDTH = 4, 5
@@ -19,10 +19,11 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, dtype=torch.float64, generator=stream(seed, "test")).requires_grad_(True)
 
 
-def made(dtype: torch.dtype = torch.float64) -> nn.LayerNorm:
-    norm = nn.LayerNorm(WIDTH, eps=1e-12, dtype=dtype)
+def made(dtype: torch.dtype = torch.float64, *, biased: bool = True) -> nn.LayerNorm:
+    norm = nn.LayerNorm(WIDTH, eps=1e-12, dtype=dtype, bias=biased)
     norm.weight.data.copy_(drawn(WIDTH, seed=2))
-    norm.bias.data.copy_(drawn(WIDTH, seed=3))
+    if biased:
+        norm.bias.data.copy_(drawn(WIDTH, seed=3))
     return norm
 
 
@@ -66,3 +67,30 @@ def test_of_a_bf16_part_the_sum_is_taken_in_fp32() -> None:
     assert_close(found, expected, rtol=1e-6, atol=1e-6)
     (gradient,) = torch.autograd.grad(found.square().sum(), x)
     assert gradient.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("dropped", [False, True])
+def test_the_sum_comes_with_its_norm_and_both_have_gradients(dropped: bool, biased: bool) -> None:
+    x, rows, norm, mask = drawn(ROWS, WIDTH), drawn(ROWS, WIDTH, seed=1), made(biased=biased), mask_of(dropped)
+    wanted = [x, rows, *norm.parameters()]
+    total, normed = sum_and_norm(x, mask, rows, norm)
+    expected = rows + (x if mask is None else x * mask)
+    assert_close(total, expected, rtol=1e-14, atol=1e-14)
+    bias: Tensor | None = norm.bias
+    theirs_normed = F.layer_norm(expected, [WIDTH], norm.weight, bias, 1e-12)
+    assert_close(normed, theirs_normed, rtol=1e-12, atol=1e-12)
+    for mine, theirs in zip(
+        torch.autograd.grad(total.sin().sum() + normed.square().sum(), wanted),
+        torch.autograd.grad(expected.sin().sum() + theirs_normed.square().sum(), wanted),
+        strict=True,
+    ):
+        assert_close(mine, theirs, rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_derivatives_of_the_sum_and_its_norm_are_finite_differences(dropped: bool) -> None:
+    norm, mask = made(biased=False).requires_grad_(False), mask_of(dropped)
+    inputs = (drawn(ROWS, WIDTH), drawn(ROWS, WIDTH, seed=1))
+    assert torch.autograd.gradcheck(lambda x, rows: sum_and_norm(x, mask, rows, norm), inputs, check_forward_ad=True)
+    assert torch.autograd.gradcheck(lambda x, rows: add_and_norm(x, mask, rows, norm)[0], inputs, check_forward_ad=True)

@@ -23,7 +23,7 @@ from torch.testing import assert_close
 
 from smartcli.config import PerTask, Settings
 from smartcli.engine.model.dropout import FreshDropout, ReplayDropout
-from smartcli.engine.model.encoder import Layer
+from smartcli.engine.model.layer import Layer
 from smartcli.engine.streams import Streams, stream
 from smartcli.engine.terms import ascent, ascent_by_derivatives
 from smartcli.engine.terms.ascent_by_derivatives import (
