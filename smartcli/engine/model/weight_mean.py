@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from smartcli.engine.model.encoder import canonical_tensors, fill
+from smartcli.engine.model.encoder_tensors import canonical_tensors, fill
 from smartcli.engine.model.multitask import MultiTaskModel, fill_heads, head_tensors
 
 NEAR = 0.5
