@@ -63,8 +63,8 @@ class ResumeEvent:
 class StepEvent:
     """An update: counts over the run so far, and this update's numbers.
 
-    `seconds`, `examples` and `tokens` are cumulative. `numbers` has by name (`loss`, `r_s`, what else a term logs)
-    the values by task, `scalars` those of the whole step.
+    `seconds`, `examples` and `tokens` are cumulative. `numbers` has by name (`loss`, `r_s`, what else a term logs, and
+    where several tasks are trained `task_grad_norm`) the values by task, `scalars` those of the whole step.
     """
 
     event: ClassVar[str] = "step"
@@ -117,12 +117,15 @@ class DevEvent:
     train: Mapping[str, Any] = field(default_factory=dict)
     conflicts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Of each pair of tasks `a,b` in this epoch: share of steps in conflict, mean cosine, steps; with surgery on."""
+    grad_share: Mapping[str, float] = field(default_factory=dict)
+    """By task its share of the gradient in this epoch, of the steps that are logged; where several are trained."""
 
     def to_json(self) -> dict[str, Any]:
         out: dict[str, Any] = {"event": self.event, "epoch": self.epoch, "step": self.step}
         out |= {"phase": self.phase} if self.phase is not None else {}
         out |= {"seconds": self.seconds, **self.scores, "overall": self.overall, "train": dict(self.train)}
-        return out | ({"conflicts": dict(self.conflicts)} if self.conflicts else {})
+        out |= {"conflicts": dict(self.conflicts)} if self.conflicts else {}
+        return out | ({"grad_share": dict(self.grad_share)} if self.grad_share else {})
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> DevEvent:

@@ -42,7 +42,7 @@ GRADES = 3
 TASK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 RESERVED_NAMES = frozenset(
     {"checkpoint", "kind", "method", "lambda", "dropout", "seed", "overall", "default"}
-    | {"event", "epoch", "step", "phase", "seconds", "train", "conflicts"}
+    | {"event", "epoch", "step", "phase", "seconds", "train", "conflicts", "grad_share"}
 )
 """Keys that stand beside task names in results, settings and the log."""
 

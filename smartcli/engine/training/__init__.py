@@ -8,6 +8,7 @@
 - fixed_step: updates from batches of fixed shape: the whole step runs on the device, and no value is read inside it
 - forecast: what a training will take: its steps walked through by their lengths, and a few of them done for their
   time
+- gradient_share: each task's share of the gradient, read off one that every step has anyway
 - gradients: gradients of one step: where they are kept, their norm, clipping, and the embedding table's few rows
 - job: what a training is given, where it reports, and what it ends with
 - layer_decay: layer-wise learning-rate decay: lower layers learn more slowly

@@ -138,7 +138,8 @@ class FixedUpdater(Updater):
             given = self._read(shape)
             words = self.words(given)
             loss = self.objective.loss(given, words, self.streams, probe=probe, check=check)
-            self.apart.take(task, loss.total, words, given.batch)
+            by_words = self.apart.take(task, loss.total, words, given.batch)
+            self._measure_squares(loss, words, by_words, given, probe=probe)
             return self._note(row, loss.numbers())
 
         return work

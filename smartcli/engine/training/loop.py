@@ -15,6 +15,7 @@ from smartcli.counts import counted
 from smartcli.engine.memory import is_out_of_memory, peak_memory, release_freed_memory
 from smartcli.engine.training.batches import Batcher, Prepared, ahead
 from smartcli.engine.training.dev_scores import DevScores, score_dev
+from smartcli.engine.training.gradient_share import shares_of
 from smartcli.engine.training.job import Callbacks, Job, Result
 from smartcli.engine.training.outcome import Outcome
 from smartcli.engine.training.phase_state import PhaseState, load_model
@@ -163,11 +164,13 @@ class Trainer:
         at.truncated += prepared.truncated
         at.skipped_penalties += outcome.skipped
         if outcome.bad is not None:
-            outcome.cosines = {}
+            outcome.cosines, outcome.norms = {}, {}
             state.updater.go_on()
         for pair, cosine in outcome.cosines.items():
             entry = at.conflicts.setdefault(pair, [0, 0.0, 0])
             at.conflicts[pair] = [entry[0] + (cosine < 0), entry[1] + cosine, entry[2] + 1]
+        for task, norm in outcome.norms.items():
+            at.task_norms[task] = at.task_norms.get(task, 0.0) + norm
         event = step_event(prepared, outcome, phase.key if len(self.phases) > 1 else None, at, self._seconds())
         (self.callbacks.record if waiting.logged else self.callbacks.tick)(event)
         return outcome.bad is None
@@ -205,7 +208,7 @@ class Trainer:
             pair: {"share": entry[0] / entry[2], "cosine": entry[1] / entry[2], "steps": int(entry[2])}
             for pair, entry in at.conflicts.items()
         }
-        at.conflicts = {}
+        shares, at.conflicts, at.task_norms = shares_of(at.task_norms), {}, {}
         event = DevEvent(
             epoch=epoch,
             step=at.total,
@@ -215,6 +218,7 @@ class Trainer:
             overall=scores.overall(self.job.table),
             train={task: score.to_json() for task, score in scores.train.items()},
             conflicts=conflicts,
+            grad_share=shares,
         )
         self.callbacks.record(event)
         value, best = scores.chosen_by, at.best_value

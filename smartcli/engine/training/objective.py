@@ -6,7 +6,7 @@ Axes: T tokens, E embedding size.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from smartcli.engine.model.multitask import MultiTaskModel
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms.ascent_by_derivatives import outputs_and_change
 from smartcli.engine.terms.base import CleanPass, Measured, Term, TrainingBatch
-from smartcli.engine.training.outcome import TOTAL, Key
+from smartcli.engine.training.outcome import TOTAL, Key, square_of
 
 
 @dataclass
@@ -25,6 +25,8 @@ class StepLoss:
 
     total: Tensor
     found: dict[str, Measured]
+    squares: dict[str, Tensor] = field(default_factory=dict)
+    """By task, where it was asked for: the squared norm of its gradient (gradient_share.py)."""
 
     def numbers(self) -> dict[Key, Tensor]:
         """Return every scalar under a name of its own, the total first, without graph."""
@@ -32,6 +34,7 @@ class StepLoss:
         for term, measured in self.found.items():
             if isinstance(measured.skipped, Tensor):
                 out[term, "skipped", ""] = measured.skipped
+        out |= {square_of(task): square for task, square in self.squares.items()}
         return {name: value.detach() for name, value in out.items()}
 
     def floats(self) -> dict[Key, float]:
@@ -44,6 +47,7 @@ class StepLoss:
         self.total = numbers[TOTAL]
         for name, group in self._places():
             group[name[2]] = numbers[name]
+        self.squares = {task: numbers[square_of(task)] for task in self.squares}
 
     def _places(self) -> Iterator[tuple[Key, dict[str, Tensor]]]:
         for term, measured in self.found.items():

@@ -6,9 +6,16 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from smartcli.engine.training.gradient_share import norms_of
+
 Key = tuple[str, str, str]
 """Term, `value`, `scalar`, `skipped` or a log name, and task or name: one number that a step measures."""
 TOTAL: Key = ("", "total", "")
+
+
+def square_of(task: str) -> Key:
+    """Return the name of the squared norm of a task's gradient."""
+    return ("", "square", task)
 
 
 @dataclass
@@ -42,6 +49,8 @@ class Outcome:
     """By term, in the order of the sum."""
     cosines: dict[str, float] = field(default_factory=dict)
     """Cosine of each pair of task gradients, `a,b`, with surgery on."""
+    norms: dict[str, float] = field(default_factory=dict)
+    """By task: the norm of its gradient by the word vectors, where it was measured."""
     grad_norm: float = math.nan
     bad: str | None = None
     bad_tasks: tuple[str, ...] = ()
@@ -65,13 +74,16 @@ class Outcome:
 
 def outcome_of(parts: Iterable[Mapping[Key, float]], lr: float) -> Outcome:
     """Return the outcome of a step whose passes found `parts`; bad names the first term that is not finite."""
-    out, totals = Outcome(lr, {}), []
+    out, totals, squares = Outcome(lr, {}), [], {}
     for part in parts:
         for (term, kind, key), value in part.items():
             if kind == "total":
                 totals.append(value)
+            elif kind == "square":
+                squares[key] = value
             else:
                 out.found.setdefault(term, Numbers()).add(kind, key, value)
+    out.norms = norms_of(squares)
     for name, numbers in out.found.items():
         # A term that was left out has no value in the log.
         numbers.values = {} if numbers.skipped else numbers.values

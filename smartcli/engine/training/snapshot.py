@@ -32,6 +32,8 @@ class Position:
     best_value: float | None = None
     conflicts: dict[str, list[float]] = field(default_factory=dict)
     """For each pair `a,b` in this epoch: steps in conflict, sum of cosines, steps."""
+    task_norms: dict[str, float] = field(default_factory=dict)
+    """By task: the sum of its gradient's norms over this epoch's measured steps."""
     log_bytes: int = 0
 
     def to_json(self) -> dict[str, Any]:

@@ -22,6 +22,8 @@ def step_event(prepared: Prepared, outcome: Outcome, phase: str | None, at: Posi
         numbers[name] = _finite(found.values)
         numbers |= {key: _finite(values) for key, values in found.logged.items()}
         scalars |= found.scalars
+    if outcome.norms:
+        numbers["task_grad_norm"] = _finite(outcome.norms)
     return StepEvent(
         step=at.total,
         epoch=prepared.step.epoch,

@@ -47,8 +47,8 @@ class TaskGradients:
         self._read = [p if halves is None else halves.stand_in(p) for p in self.shared]
         gradients.release()
 
-    def take(self, task: int, total: Tensor, words: Tensor, batch: PackedBatch) -> None:
-        """Keep the gradient of `total` by the shared parameters, by the task's head and by `words` (T, E)."""
+    def take(self, task: int, total: Tensor, words: Tensor, batch: PackedBatch) -> Tensor | None:
+        """Keep the gradient of `total` by the shared parameters and the task's head, return that by `words` (T, E)."""
         wanted = [*self._read, *self.own[task], *([words] if words.requires_grad else [])]
         found = torch.autograd.grad(total, wanted, allow_unused=True) if wanted else []
         full = [torch.zeros_like(w) if g is None else g for w, g in zip(wanted, found, strict=True)]
@@ -58,6 +58,7 @@ class TaskGradients:
         if words.requires_grad:
             self._tables[task].zero_()
             self._tables[task].index_copy_(0, batch.vocabulary, table_rows(full[-1], batch).to(self.rows.dtype))
+        return full[-1] if words.requires_grad else None
 
     def gram(self, tasks: Sequence[int]) -> Tensor:
         """Return the inner products (n, n) of the rows of `tasks`, in float64."""

@@ -16,6 +16,7 @@ from smartcli.engine.training import surgery
 from smartcli.engine.training.accumulation import summed
 from smartcli.engine.training.averaged_weights import AveragedWeights
 from smartcli.engine.training.batches import Prepared
+from smartcli.engine.training.gradient_share import squares_by_task
 from smartcli.engine.training.gradients import Gradients, spread_rows, table_rows
 from smartcli.engine.training.objective import Objective, StepLoss
 from smartcli.engine.training.optimizer import set_learning_rate
@@ -113,11 +114,20 @@ class Updater:
             if losses[-1].total.requires_grad:
                 losses[-1].total.backward()  # type: ignore[no-untyped-call]
                 self.gradients.collect(words, given.batch)
+            self._measure_squares(losses[-1], words, words.grad, given, probe=probe)
         loss = losses[0] if len(losses) == 1 else summed(losses)
         if self.processes.several:
             vocabulary = batches[0].batch.whole_vocabulary
             self.gradients.replace(self._summed(loss, self.gradients.widened(vocabulary)), vocabulary)
         return loss
+
+    def _measure_squares(
+        self, loss: StepLoss, words: Tensor, gradient: Tensor | None, given: TrainingBatch, *, probe: bool
+    ) -> None:
+        """Have `loss` hold each task's squared norm in the gradient by `words` (T, E), where a phase has several."""
+        if probe and len(self.own) > 1 and words.requires_grad:
+            # A process may have no rows of this step, and so no gradient, but takes part in the sum.
+            loss.squares = squares_by_task(torch.zeros_like(words) if gradient is None else gradient, given.batch)
 
     def _summed(self, loss: StepLoss, gradients: Sequence[Tensor]) -> list[Tensor]:
         """Sum gradients over the processes, and with them the numbers of `loss` and the wish to stop."""
@@ -192,6 +202,7 @@ class Updater:
             found = torch.autograd.grad(loss.total, wanted, allow_unused=True)
         # A process without examples of this task has no gradient, but must take part in the sum.
         full = [torch.zeros_like(w) if g is None else g for w, g in zip(wanted, found, strict=True)]
+        self._measure_squares(loss, words, full[-1] if words.requires_grad else None, given, probe=probe)
         if words.requires_grad:
             full[-1] = spread_rows(table_rows(full[-1], given.batch), given.batch.vocabulary, vocabulary)
         return loss, full
