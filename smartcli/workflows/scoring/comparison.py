@@ -14,8 +14,8 @@ from smartcli.report.differences import Differences, Side
 from smartcli.significance.bootstrap import DRAWS
 from smartcli.significance.two_sides import compare as test_all
 from smartcli.tasks import Task
-from smartcli.voting import check_same_rows
-from smartcli.workflows.scoring.evaluation import check_labels, check_split
+from smartcli.voting import check_same_rows, halves
+from smartcli.workflows.scoring.evaluation import check_labels, check_split, picked_on
 from smartcli.workflows.scoring.over_seeds import all_but_the_seed
 from smartcli.workflows.scoring.sources import Say, Subject, predictions_on, silent, subject_of
 
@@ -51,6 +51,9 @@ def compare(
     subject = subject_of(home, everyone, data)
     check_labels(subject, split)
     found = {one.name: predictions_on(home, registry, one, subject, split, say) for one in everyone}
+    picked = [one.name for one in everyone if picked_on(one, split, subject)]
+    if picked:
+        found = {name: halves(rows, subject.fingerprint)[1] for name, rows in found.items()}
     tasks, notes = _common(subject, split, found)
     _check_rows(tasks, found)
     tests, untested = test_all(
@@ -72,7 +75,7 @@ def compare(
         tests=tests,
         draws=draws,
         seed=seed,
-        notes=[*notes, *untested, *_remarks(sides)],
+        notes=[*notes, *untested, *_on_one_half(picked), *_remarks(sides)],
     )
 
 
@@ -106,6 +109,11 @@ def _check_rows(tasks: Sequence[Task], found: dict[str, Predictions]) -> None:
     for name, other in others:
         for task in tasks:
             check_same_rows(task, one[task.name], other[task.name], first, name)
+
+
+def _on_one_half(picked: Sequence[str]) -> list[str]:
+    names = ", ".join(picked)
+    return [f"all are compared on the half of dev that did not pick what is in {names}"] if picked else []
 
 
 def _remarks(sides: dict[str, list[Checkpoint]]) -> list[str]:

@@ -15,6 +15,7 @@ from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.registry import Registry
 from smartcli.report.tables import ScoreRow, ScoreTable
 from smartcli.tasks import Task
+from smartcli.voting import halves
 from smartcli.workflows.scoring.over_seeds import seed_lines
 from smartcli.workflows.scoring.sources import Say, Subject, predictions_on, silent, subject_of, subject_of_data
 from smartcli.workflows.studies.paper_recipes import paper_lines
@@ -53,6 +54,8 @@ def evaluate(
     rows = []
     for checkpoint in chosen:
         found = predictions_on(home, registry, checkpoint, subject, split, say)
+        if picked_on(checkpoint, split, subject):
+            found = halves(found, subject.fingerprint)[1]
         row = score_row(checkpoint, subject.tasks, found)
         rows.append(replace(row, by_class=classes_of(subject.tasks, found)) if classes else row)
         notes += notes_on(checkpoint, row, split, subject)
@@ -171,6 +174,16 @@ def classes_of(tasks: Iterable[Task], predictions: Predictions) -> dict[str, lis
     return out
 
 
+def picked_on(checkpoint: Checkpoint, split: str, subject: Subject) -> bool:
+    """Return whether one half of these rows picked what is in a greedy soup, so that only the other one may score it.
+
+    An ensemble is scored on all of them, as the paper's is, with a note.
+    """
+    meta = checkpoint.meta
+    chosen = meta.kind == "soup" and meta.lineage.selection is not None
+    return chosen and split == "dev" and meta.data.fingerprint == subject.fingerprint
+
+
 def lambda_of(value: Any, tasks: Sequence[str]) -> float | dict[str, float] | None:
     """Return stored λ as one number, or a number a task where the tasks' differ."""
     if not isinstance(value, Mapping):
@@ -183,7 +196,9 @@ def notes_on(checkpoint: Checkpoint, row: ScoreRow, split: str, subject: Subject
     """Return what a reader must know about a line: undefined scores, and members chosen on these rows."""
     notes = [f"{row.checkpoint}: {score.note}" for score in row.scores.values() if score is not None and score.note]
     selection = checkpoint.meta.lineage.selection
-    if selection and split == "dev" and checkpoint.meta.data.fingerprint == subject.fingerprint:
+    if picked_on(checkpoint, split, subject):
+        notes.append(f"{row.checkpoint}: scored on the half of dev that did not pick what is in it")
+    elif selection and split == "dev" and checkpoint.meta.data.fingerprint == subject.fingerprint:
         notes.append(
             f"{row.checkpoint}: its {selection['top']} members were chosen from {selection['of']} on half of these "
             "rows, so this score is a little high; `smart show` has the one on the other half"

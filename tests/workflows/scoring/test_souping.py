@@ -18,6 +18,8 @@ from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.registry.registry import Registry
 from smartcli.voting import halves, rank
+from smartcli.workflows.scoring.comparison import compare
+from smartcli.workflows.scoring.evaluation import evaluate
 from smartcli.workflows.scoring.model_outputs import run_model
 from smartcli.workflows.scoring.souping import soup
 from smartcli.workflows.studies.best_members import scores_on
@@ -103,6 +105,14 @@ def test_a_greedy_soup_picks_by_one_half_and_reports_the_other_alone(shop: Shop)
         assert not set(first[task].ids) & set(second[task].ids)
         assert checkpoint.meta.metrics[task]["n"] == len(second[task])
     assert checkpoint.meta.metrics["overall"] == scores_on(tasks, second)["overall"]
+    later = evaluate(shop.home, ["broth", "run0"])
+    assert later.rows[0].overall == checkpoint.meta.metrics["overall"]
+    assert later.rows[1].overall == scores_on(tasks, stored["run0"])["overall"]
+    assert any("the half of dev that did not pick" in note for note in later.notes)
+    found = compare(shop.home, "run0", "broth", draws=1_000)
+    tested = {one.score: one.n for one in found.tests if one.score != "overall"}
+    assert tested == {task: len(second[task]) for task in tested} and tested
+    assert any("the half of dev that did not pick" in note for note in found.notes)
     for row in outcome.table.rows[:-1]:
         assert row.overall == scores_on(tasks, halves(stored[row.checkpoint], key)[1])["overall"]
     selection = checkpoint.meta.lineage.selection
