@@ -111,7 +111,8 @@ def test_a_greedy_soup_picks_by_one_half_and_reports_the_other_alone(shop: Shop)
     assert any("the half of dev that did not pick" in note for note in later.notes)
     found = compare(shop.home, "run0", "broth", draws=1_000)
     tested = {one.score: one.n for one in found.tests if one.score != "overall"}
-    assert tested == {task: len(second[task]) for task in tested} and tested
+    assert tested == {task: len(second[task]) for task in tested}
+    assert tested
     assert any("the half of dev that did not pick" in note for note in found.notes)
     for row in outcome.table.rows[:-1]:
         assert row.overall == scores_on(tasks, halves(stored[row.checkpoint], key)[1])["overall"]
