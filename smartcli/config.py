@@ -59,6 +59,10 @@ class Settings:
     max_length: int = 128
     pair_mode: Literal["separate", "cosine", "concat"] = "concat"
     pooling: Literal["cls", "pooler", "mean"] = "cls"
+    teacher: str | None = None
+    temperature: float | None = None
+    label_share: float | None = None
+    unlabelled: str | None = None
     freeze_encoder: bool = False
     dropout: float = 0.1
     attention_dropout: float | None = None

@@ -27,6 +27,7 @@ class Option:
 
 
 _DATA, _MODEL, _OPTIM, _SMART, _RUN = "Data and encoder", "Model", "Optimisation", "SMART", "Run"
+_TEACHER = "Teacher"
 
 OPTIONS: tuple[Option, ...] = (
     Option("data", "str", "Data set, by the name that prepare gave it (default: the one prepared last).", _DATA),
@@ -39,6 +40,35 @@ OPTIONS: tuple[Option, ...] = (
     Option("max_length", "int", "Tokens an example may have, special tokens included.", _DATA, low=8),
     Option("pair_mode", "str", "How the two sentences of a pair meet.", _MODEL, ("separate", "cosine", "concat")),
     Option("pooling", "str", "What stands for a sentence.", _MODEL, ("cls", "pooler", "mean")),
+    Option(
+        "teacher",
+        "str",
+        "Checkpoint or ensemble whose probabilities and scores on the train rows are learnt beside the labels (Hinton "
+        "et al. 2015).",
+        _TEACHER,
+    ),
+    Option(
+        "temperature",
+        "float",
+        "Temperature of the teacher's and the student's probabilities (default with a teacher: 2).",
+        _TEACHER,
+        low=0,
+        above_low=True,
+    ),
+    Option(
+        "label_share",
+        "float",
+        "Share of the loss that is the labels'; the rest is the teacher's (default with a teacher: .5).",
+        _TEACHER,
+        low=0,
+        high=1,
+    ),
+    Option(
+        "unlabelled",
+        "str",
+        "File of rows without labels that the teacher labels: FILE, or task=FILE,…",
+        _TEACHER,
+    ),
     Option("freeze_encoder", "bool", "Train the heads alone.", _MODEL),
     Option("dropout", "float", "Hidden dropout.", _MODEL, low=0, high=1, below_high=True),
     Option(

@@ -10,7 +10,7 @@ from smartcli.errors import SaidElsewhere, UserError
 NUMBERS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_PORT")
 SAY_SECONDS = 5
 """How long a process waits for the first one to meet the same error."""
-TRAININGS = ("finetune", "pretrain-qqp")
+TRAININGS = ("finetune", "pretrain-qqp", "distill")
 """The commands that run in several processes."""
 
 

@@ -36,6 +36,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("prepare", "prepare", "prepare", _TRAIN),
     Entry("pretrain-qqp", "pretrain_qqp", "pretrain_qqp", _TRAIN),
     Entry("finetune", "finetune", "finetune", _TRAIN),
+    Entry("distill", "distill", "distill", _TRAIN),
     Entry("sweep", "sweep", "sweep", _TRAIN),
     Entry("ensemble", "ensemble", "ensemble", _SCORE),
     Entry("soup", "soup", "soup", _SCORE),

@@ -20,6 +20,7 @@ _COMPLETERS: dict[str, Callable[..., list[str]]] = {
     "data": complete.data_sets,
     "encoder": complete.encoders,
     "init": complete.checkpoints,
+    "teacher": complete.checkpoints,
     "tasks": complete.tasks,
     "surgery": complete.choices("none", "pcgrad"),
     "epochs": complete.task_values,
@@ -54,7 +55,15 @@ def _metavar(option: Option) -> str:
         return "|".join(option.choices)
     if option.type.startswith("task-"):
         return "N|task=N,…"
-    names = {"data": "NAME", "encoder": "ID|DIR|minilm", "revision": "REV", "init": "CKPT", "tasks": "TASK,…"}
+    names = {
+        "data": "NAME",
+        "encoder": "ID|DIR|minilm",
+        "revision": "REV",
+        "init": "CKPT",
+        "teacher": "CKPT",
+        "unlabelled": "FILE|task=FILE,…",
+        "tasks": "TASK,…",
+    }
     return names.get(option.key) or {"int": "N", "float": "F", "str": "NAME", "bool": ""}[option.type]
 
 

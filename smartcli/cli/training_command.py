@@ -1,4 +1,4 @@
-"""What finetune and pretrain-qqp share: settings in force, progress, and the result."""
+"""What finetune, pretrain-qqp and distill share: settings in force, progress, and the result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from smartcli.engine.distributed import Processes
     from smartcli.workflows.training.settings import Resolved
 
-Command = Literal["finetune", "pretrain-qqp"]
+Command = Literal["finetune", "pretrain-qqp", "distill"]
 
 
 def run_training(ctx: typer.Context, command: Command, options: TrainingOptions) -> None:

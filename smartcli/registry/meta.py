@@ -12,7 +12,7 @@ from smartcli.tasks import VOTES, Vote
 
 META = "smart.json"
 FORMAT = 1
-KINDS = ("pretrain-qqp", "finetune", "ensemble", "soup")
+KINDS = ("pretrain-qqp", "finetune", "ensemble", "soup", "distill")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,8 @@ class Lineage(Stored):
     selection: dict[str, Any] | None = field(default=None, metadata=MAY_LACK)
     vote: Vote | None = field(default=None, metadata=MAY_LACK)
     """How an ensemble's members are combined, where not by their mode."""
+    teacher: dict[str, Any] | None = field(default=None, metadata=MAY_LACK)
+    """What `--teacher` was: name, manifest, an ensemble's members, temperature, label share, unlabelled rows."""
 
     @classmethod
     def read_field(cls, key: str, value: Any) -> Any:
@@ -70,7 +72,10 @@ class Lineage(Stored):
     @property
     def references(self) -> tuple[Reference, ...]:
         """Return all checkpoints that are named."""
-        return (*([] if self.init is None else [self.init]), *self.members)
+        taught = (
+            [] if self.teacher is None else [Reference(name=self.teacher["name"], manifest=self.teacher["manifest"])]
+        )
+        return (*([] if self.init is None else [self.init]), *self.members, *taught)
 
 
 def _types(*types: type) -> dict[str, Any]:
@@ -201,8 +206,8 @@ def _entries(meta: Mapping[str, Any]) -> list[Any]:
     if not isinstance(lineage, dict):
         return []
     members = lineage.get("members") or []
-    first = lineage.get("init")
-    return [*([] if first is None else [first]), *(members if isinstance(members, list) else [])]
+    ones = [one for one in (lineage.get("init"), lineage.get("teacher")) if one is not None]
+    return [*ones, *(members if isinstance(members, list) else [])]
 
 
 def _name_of(entry: Any) -> Any:

@@ -180,7 +180,11 @@ class Registry:
         ]
         for run in natural_order(_listing(self.home.runs)):
             settings = _peek(self.home.runs / run / "run.json").get("settings")
-            if isinstance(settings, dict) and settings.get("init") == name and run not in (name, *self.names()):
+            if (
+                isinstance(settings, dict)
+                and name in (settings.get("init"), settings.get("teacher"))
+                and run not in (name, *self.names())
+            ):
                 users.append(f'the run "{run}"')
         return users
 

@@ -28,7 +28,7 @@ from smartcli.registry.manifest import (
 )
 from smartcli.registry.meta import DataRecord, EncoderRecord
 from smartcli.registry.names import check_name, natural_order
-from smartcli.registry.stored import Stored
+from smartcli.registry.stored import MAY_LACK, Stored
 from smartcli.strictjson import canonical_json, parse_object
 
 HEADER, POINTER, POSITION, LOG = "run.json", "state.json", "position.json", "log.jsonl"
@@ -40,13 +40,15 @@ class RunHeader(Stored):
     """What a training stores about itself in run.json when it starts, beside its name."""
 
     command: str = ""
-    """finetune or pretrain-qqp."""
+    """finetune, pretrain-qqp or distill."""
     argv: list[str] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     data: DataRecord = field(default_factory=DataRecord)
     encoder: EncoderRecord = field(default_factory=EncoderRecord)
     machine: dict[str, Any] = field(default_factory=dict)
     created: str = ""
+    teacher: dict[str, Any] | None = field(default=None, metadata=MAY_LACK)
+    """As a checkpoint's lineage has it."""
 
     @classmethod
     def read_field(cls, key: str, value: Any) -> Any:

@@ -3,6 +3,7 @@
 - base: what every term is (`Term`), what it is given (`CleanPass`) and what it returns (`Measured`)
 - losses: task losses, and the divergences ℓ_s between two outputs
 - soft_targets: the loss of labels that are smoothed or graded
+- distilled: the loss against a teacher's probabilities and scores, beside the labels
 - label_smoothing: targets that are nearly certain
 - ordinal: targets of graded classes
 - unit_range: a regression's loss with the labels' range counted as 1

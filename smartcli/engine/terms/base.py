@@ -19,6 +19,7 @@ from smartcli.engine.model.multitask import MultiTaskModel
 from smartcli.engine.model.packing import PackedBatch
 from smartcli.engine.model.sub_batch import SubBatch
 from smartcli.engine.streams import Streams
+from smartcli.engine.terms.distilled import Distilled
 from smartcli.engine.terms.losses import task_loss
 from smartcli.engine.terms.soft_targets import SoftTargets
 from smartcli.engine.terms.unit_range import unit_factor
@@ -27,7 +28,10 @@ from smartcli.tasks import Kind
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """One packed batch, the labels (n,) of each task, and the sub-batch of each term that has some tasks only."""
+    """One packed batch, each task's labels (n,), and the sub-batch of each term that has some tasks only.
+
+    With a teacher its word stands beside the labels (distilled.py).
+    """
 
     batch: PackedBatch
     labels: Mapping[str, Tensor]
@@ -160,17 +164,25 @@ class Term:
         return self.model.tasks.get(task).kind
 
     def loss(self, task: str, logits: Tensor, given: TrainingBatch) -> Tensor:
-        """Return the task's loss at `logits` (n, C) or (n,) against the batch's labels, a scalar."""
+        """Return the task's loss at `logits` (n, C) or (n,) against the batch's labels, a scalar; and a teacher's."""
         batch, kind = given.batch, self.kind(task)
+        labels, present, taught = given.labels[task], batch.present(task), None
+        distilled = Distilled.of(self.settings)
+        if distilled is not None:
+            labels, known, teacher = distilled.split(kind, labels)
+            taught = batch.mean(distilled.loss(kind, logits, teacher) * distilled.teacher_weights(known), task)
+            own = distilled.label_weights(known)
+            present = own if present is None else own * present
         value = task_loss(
             kind,
             logits,
-            given.labels[task],
+            labels,
             batch.count(task),
             self.class_weights(task),
-            batch.present(task),
+            present,
             SoftTargets.of(self.settings, task, kind),
         )
+        value = value if taught is None else value + taught
         unit = kind == "regression" and self.settings.regression_loss == "unit"
         return unit_factor(self.model.tasks.get(task)) * value if unit else value
 

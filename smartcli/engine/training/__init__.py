@@ -20,6 +20,7 @@
   weights
 - recorder: whether a training's steps have fixed shapes and are recorded as CUDA graphs, and if not, why
 - replay: work that is done again and again on the same memory: each time anew, or on a GPU recorded and replayed
+- row_sets: rows of a task picked, and rows without labels put behind others
 - sampling: `--sampling balanced`: rows of rare classes are drawn more often, every class about equally often in a pass
 - schedule: the phases of a run, and which rows each of their steps trains on
 - snapshot: what a run needs to go on: tensors by file, and its position as JSON values; no pickle anywhere

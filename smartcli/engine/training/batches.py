@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smartcli.config import Settings
-from smartcli.data.joining import Sequences, sequences_of, within
+from smartcli.data.joining import Sequences, sequences_of
 from smartcli.data.ragged import Ragged
 from smartcli.engine.distributed import ALONE, Processes
 from smartcli.engine.model.fixed_shape import PassShape, lay_out, pass_shape
@@ -39,25 +39,26 @@ Ready = TypeVar("Ready")
 
 @dataclass(frozen=True)
 class Split:
-    """One task's rows of one split: token ids a side, labels (n,) as floats, or (n, C), or None, and row ids."""
+    """One task's rows of one split: token ids a side, labels (n,) as floats, or (n, C), or None, and row ids.
+
+    The last `unlabelled` rows have NaN as their label. `teacher` (n, K) is what a teacher says of each row
+    (terms/distilled.py), or None.
+    """
 
     sides: Sequence[Ragged]
     labels: NDArray[np.float64] | None
     row_id: Callable[[int], str]
+    teacher: NDArray[np.float64] | None = None
+    unlabelled: int = 0
+
+    def targets(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return what the loss of these rows is taken against: their labels, and what the teacher says beside them."""
+        assert self.labels is not None, "rows that are trained on have labels"
+        labels = self.labels[rows]
+        return labels if self.teacher is None else np.column_stack([labels, self.teacher[rows]])
 
     def __len__(self) -> int:
         return len(self.sides[0])
-
-
-def take(split: Split, rows: NDArray[np.int64]) -> Split:
-    """Return the given rows of a split, their tokens copied."""
-    sides = []
-    for side in split.sides:
-        starts, lengths = side.offsets[rows], side.lengths[rows]
-        source = np.repeat(starts, lengths) + within(lengths)
-        sides.append(Ragged(side.ids[source], np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])))
-    labels = None if split.labels is None else split.labels[rows]
-    return Split(sides, labels, lambda row: split.row_id(int(rows[row])))
 
 
 @dataclass(frozen=True)
@@ -164,9 +165,7 @@ class Batcher:
         most = {task: self.settings.batch_size[task] for task in tasks}
         labels = {}
         for task in tasks:
-            stored = self.train[task].labels
-            assert stored is not None
-            labels[task] = stored[step.rows[task]]
+            labels[task] = self.train[task].targets(step.rows[task])
         several = {task: own.shape[1] for task, own in labels.items() if own.ndim == 2}
         batch, wholes = whole, None
         if self.processes.several:
@@ -204,9 +203,7 @@ class Batcher:
         """Return the labels of a step's rows (n,), or (n, C), on the device."""
         out = {}
         for task in tasks:
-            stored = self.train[task].labels
-            assert stored is not None
-            out[task] = torch.from_numpy(stored[step.rows[task]].astype(np.float32)).to(self.device)
+            out[task] = torch.from_numpy(self.train[task].targets(step.rows[task]).astype(np.float32)).to(self.device)
         return out
 
     def _on_device(

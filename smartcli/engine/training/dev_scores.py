@@ -25,7 +25,8 @@ ScoreTask = Callable[[Task, NDArray[np.float64] | None, NDArray[np.float64]], Sc
 def train_sample(splits: Mapping[str, Split], tasks: tuple[str, ...]) -> dict[str, NDArray[np.int64]]:
     """Return the fixed rows, 1,000 in all, on which training scores are taken; the same for every seed."""
     each = TRAIN_SAMPLE // len(tasks)
-    return {task: np.sort(shuffled(0, task, "train sample", len(splits[task])).numpy()[:each]) for task in tasks}
+    labelled = {task: len(splits[task]) - splits[task].unlabelled for task in tasks}
+    return {task: np.sort(shuffled(0, task, "train sample", n).numpy()[:each]) for task, n in labelled.items()}
 
 
 @dataclass(frozen=True)

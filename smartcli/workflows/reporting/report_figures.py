@@ -98,7 +98,8 @@ def epoch_figure(checkpoints: Sequence[Checkpoint], task: Task) -> Drawn | None:
     """
     found: list[tuple[Checkpoint, DevCurve]] = []
     for checkpoint in checkpoints:
-        curve = dev_curves(log_of(checkpoint), [task.name]).get(task.name) if checkpoint.kind == "finetune" else None
+        trained = checkpoint.kind in ("finetune", "distill")
+        curve = dev_curves(log_of(checkpoint), [task.name]).get(task.name) if trained else None
         if curve is not None:
             found.append((checkpoint, curve))
     if not found:

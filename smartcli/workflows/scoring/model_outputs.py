@@ -81,6 +81,14 @@ class LoadedModel:
         names = [t.name for t in self.tasks if t.name in data_set.tasks and split in data_set.splits(t.name)]
         return predictions_of(data_set, split, {name: self.outputs(name, tokens.sides(name, split)) for name in names})
 
+    def on_rows(self, data_set: DataSet, task: str, split: str, rows: NDArray[np.int64] | None) -> Outputs:
+        """Return the outputs of some rows of a split, or of all (None), in their order."""
+        from smartcli.engine.inference.split_outputs import predict
+
+        sides = open_tokens(data_set, self.tokenizer).sides(task, split)
+        with self._finite():
+            return predict(self.model, task, sides, self.reader, rows)
+
     def label(self, task_name: str, texts: Sequence[Sequence[str]], *, budget: int | None = None) -> TaskPredictions:
         """Return predictions for rows given as one or two texts each; ids are row numbers from 0."""
         task = self.tasks.get(task_name, "--task")

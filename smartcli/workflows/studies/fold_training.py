@@ -153,7 +153,8 @@ def out_of_fold(home: Home, members: Sequence[Checkpoint], data_set: DataSet, fo
 def _predict_left_out(
     home: Home, member: Checkpoint, data_set: DataSet, rows: Mapping[str, NDArray[np.int64]]
 ) -> Iterator[tuple[str, Outputs]]:
-    from smartcli.engine.training.batches import Split, take
+    from smartcli.engine.training.batches import Split
+    from smartcli.engine.training.row_sets import take
     from smartcli.workflows.scoring.model_outputs import LoadedModel
 
     model = LoadedModel(home, member)

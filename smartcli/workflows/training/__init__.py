@@ -14,7 +14,9 @@
   read
 - settings: every training option in force: default < encoder preset < recipe < `--config` < flag
 - signals: signals during a training: finish the step, save, end; a second Ctrl-C ends at once
+- teaching: what a teacher says of the train rows, and of rows without labels: predicted once, and kept
 - train: one training from settings to a registered checkpoint, resumable at any step
 - training_inputs: what a training reads before it starts: data set, tokens, encoder or `--init` checkpoint, and the
   model
+- unlabelled: `--unlabelled`: files of rows without labels, which a teacher labels (self-training)
 """

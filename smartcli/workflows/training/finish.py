@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
 
 def method_name(settings: Settings, tasks: tuple[str, ...]) -> str:
-    """Return `<pair mode> <schedule>[ smart][ bregman][ fgm][ rdrop][ surgery][ init]`."""
+    """Return `<pair mode> <schedule>[ smart][ bregman][ fgm][ rdrop][ surgery][ distilled][ init]`."""
     from smartcli.engine.terms.term_table import method_words
 
     parts: list[str] = [settings.pair_mode, settings.schedule, *method_words(settings, tasks)]
     parts += ["surgery"] if settings.surgery != "none" else []
+    parts += ["distilled"] if settings.teacher is not None else []
     parts += ["init"] if settings.init is not None else []
     return " ".join(parts)
 
@@ -77,7 +78,7 @@ def describe(
         all_tasks=data_set.tasks.to_json(),
         encoder=inputs.source.about,
         data=DataRecord(name=data_set.name, source=data_set.source, fingerprint=data_set.fingerprint),
-        lineage=Lineage(init=None if init is None else init.reference()),
+        lineage=Lineage(init=None if init is None else init.reference(), teacher=inputs.teacher),
         metrics={name: scores[name] for name in data_set.tasks.names}
         | {"overall": result.scores.overall(data_set.tasks)},
         best_epoch=result.best_epoch,

@@ -34,6 +34,7 @@ from smartcli.workflows.training.scale_out import (
 )
 from smartcli.workflows.training.settings import Resolved
 from smartcli.workflows.training.signals import StopFlag
+from smartcli.workflows.training.teaching import check_same_teacher, check_taught
 from smartcli.workflows.training.training_inputs import TrainingInputs, read_inputs
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class Training:
         from smartcli.metrics import score
 
         settings = self.resolved.settings
+        check_taught(settings, self.command)
         choose_device(settings.device)
         first_ones = facts_of_first(self.processes)
         say = lambda text: self.listener(NoteEvent(text))  # noqa: E731
@@ -101,6 +103,7 @@ class Training:
         started = run.header.machine if run is not None else {}
         if run is not None:
             check_encoder(run, self.inputs.source.about)
+            check_same_teacher(run.header.teacher, self.inputs.teacher, run.name)
         asked = (
             as_started(settings, started, self.resolved.given)
             if first_ones is None
@@ -180,6 +183,7 @@ class Training:
             encoder=self.inputs.source.about,
             machine=self.machine(),
             created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            teacher=self.inputs.teacher,
         )
 
     def run(self, run: Run, registry: Registry) -> Checkpoint:

@@ -23,6 +23,7 @@ from smartcli.workflows.training.setting_sources import (
     preset_source,
     recipe_source,
 )
+from smartcli.workflows.training.unlabelled import absolute_files
 
 if TYPE_CHECKING:
     from smartcli.data.store import DataSet
@@ -102,6 +103,8 @@ def resolve(
     if initial is not None:
         _refuse_other(settings, initial, by_user)
     settings = replace(settings, data=data_set.name, encoder=encoder)
+    if settings.unlabelled is not None:
+        settings = replace(settings, unlabelled=absolute_files(settings.unlabelled))
     sources["encoder"] = encoder_source
     if wanted.data is None:
         sources["data"] = "prepared last"

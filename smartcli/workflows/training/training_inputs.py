@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from smartcli.registry.content import check_tokenizer
 from smartcli.registry.meta import EncoderRecord
 from smartcli.registry.registry import Registry
 from smartcli.tasks import Task, TaskTable
+from smartcli.workflows.training.teaching import describe_teacher, open_teacher
+from smartcli.workflows.training.unlabelled import read_unlabelled
 
 if TYPE_CHECKING:
     from smartcli.engine.inference.split_outputs import Reader
@@ -55,6 +57,8 @@ class TrainingInputs:
     train: dict[str, Split]
     dev: dict[str, Split]
     reader: Reader
+    teacher: dict[str, Any] | None = None
+    """What is recorded of `--teacher`."""
 
 
 def read_source(home: Home, settings: Settings, say: Say) -> Source:
@@ -91,7 +95,8 @@ def read_inputs(home: Home, data_set: DataSet, settings: Settings, say: Say) -> 
 
         weighting(settings.surgery)
     heads = _head_table(data_set, trained, source)
-    return TrainingInputs(source, *_model_and_rows(data_set, settings, source, trained, heads))
+    inputs = TrainingInputs(source, *_model_and_rows(data_set, settings, source, trained, heads))
+    return inputs if settings.teacher is None else _taught(home, data_set, settings, inputs, say)
 
 
 def _check_splits(data_set: DataSet, trained: TaskTable) -> None:
@@ -147,7 +152,8 @@ def _model_and_rows(
     tokens = open_tokens(data_set, source.tokenizer)
 
     def split(task: str, name: str, keep: NDArray[np.int64] | None = None) -> Split:
-        from smartcli.engine.training.batches import Split, take
+        from smartcli.engine.training.batches import Split
+        from smartcli.engine.training.row_sets import take
 
         rows = data_set.rows(task, name)
         whole = Split(tokens.sides(task, name), rows.labels, rows.id)
@@ -173,6 +179,35 @@ def _model_and_rows(
         load_heads(model, raw, brought, f"{source.checkpoint.name}/heads.safetensors")
     _check_frozen(model, settings, trained)
     return model, trained, train, dev, Reader(source.tokenizer.template, settings.max_length)
+
+
+def _taught(home: Home, data_set: DataSet, settings: Settings, inputs: TrainingInputs, say: Say) -> TrainingInputs:
+    """Return the same inputs with what `--teacher` says of every train row; rows of `--unlabelled` come last."""
+    from smartcli.data.ragged import Ragged
+    from smartcli.engine.training.batches import Split
+    from smartcli.engine.training.row_sets import joined
+
+    unlabelled = read_unlabelled(settings.unlabelled, inputs.trained)
+    teacher = open_teacher(home, settings, inputs.trained, f'the data set "{data_set.name}"', say)
+    train = {}
+    for task in inputs.trained:
+        split = inputs.train[task.name]
+        sampled, kept = sampled_rows(data_set, task.name, settings.rows), train_rows(data_set, task, settings)
+        shares = teacher.on_train(data_set, task, settings.rows, sampled)
+        if settings.fold is not None and kept is not None:
+            # Predicted for all folds at once: each takes its own.
+            shares = shares[kept if sampled is None else np.searchsorted(sampled, kept)]
+        more = unlabelled.get(task.name)
+        if more is not None:
+            encoded = [
+                inputs.source.tokenizer.encode([row[side] for row in more.texts]) for side in range(len(task.text))
+            ]
+            name = more.path.name
+            rows = Split([Ragged.of(side) for side in encoded], None, lambda row, name=name: f"{name}:{row + 1}")  # type: ignore[misc]
+            split = joined(split, rows)
+            shares = np.concatenate([shares, teacher.on_texts(task, more)])
+        train[task.name] = replace(split, teacher=shares)
+    return replace(inputs, train=train, teacher=describe_teacher(teacher, settings, unlabelled))
 
 
 def class_weights(task: Task, how: str, labels: NDArray[np.float64]) -> tuple[float, ...] | None:

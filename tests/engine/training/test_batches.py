@@ -12,7 +12,8 @@ import pytest
 import torch
 from small_model import NAMES, PerTask, settings, small_splits, small_step
 
-from smartcli.engine.training.batches import ahead, take
+from smartcli.engine.training.batches import ahead
+from smartcli.engine.training.row_sets import take
 
 ROWS = {"mood": [3, 0], "same": [5, 2, 1], "near": [4]}
 

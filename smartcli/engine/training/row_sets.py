@@ -1,0 +1,41 @@
+"""Rows of a task picked, and rows without labels put behind others."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smartcli.data.joining import within
+from smartcli.data.ragged import Ragged
+from smartcli.engine.training.batches import Split
+
+
+def take(split: Split, rows: NDArray[np.int64]) -> Split:
+    """Return the given rows of a split without a teacher, their tokens copied."""
+    sides = []
+    for side in split.sides:
+        starts, lengths = side.offsets[rows], side.lengths[rows]
+        source = np.repeat(starts, lengths) + within(lengths)
+        sides.append(Ragged(side.ids[source], np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])))
+    labels = None if split.labels is None else split.labels[rows]
+    return Split(sides, labels, lambda row: split.row_id(int(rows[row])))
+
+
+def joined(first: Split, second: Split) -> Split:
+    """Return the rows of both, their tokens copied; those of `second` have no label and count as such."""
+    sides = [_joined(one, other) for one, other in zip(first.sides, second.sides, strict=True)]
+    assert first.labels is not None
+    none = np.full((len(second), *first.labels.shape[1:]), np.nan)
+    n = len(first)
+    return Split(
+        sides,
+        np.concatenate([first.labels, none]),
+        lambda row: first.row_id(row) if row < n else second.row_id(row - n),
+        unlabelled=first.unlabelled + len(second),
+    )
+
+
+def _joined(one: Ragged, other: Ragged) -> Ragged:
+    ids = np.concatenate([one.ids[one.offsets[0] : one.offsets[-1]], other.ids])
+    starts = one.offsets - one.offsets[0]
+    return Ragged(ids, np.concatenate([starts, other.offsets[1:] + starts[-1]]))
