@@ -43,7 +43,7 @@ class Distilled:
         return cls(temperature, LABEL_SHARE if settings.label_share is None else settings.label_share)
 
     def split(self, kind: Kind, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return labels as `losses.task_loss` takes them (0 where unknown), whether known (n,), and the teacher's (n, K)."""
+        """Return labels as `losses.task_loss` takes them, 0 where unknown; whether known (n,); the teacher's (n, K)."""
         width = targets.shape[1] // 2 if kind == "multilabel" else 1
         labels, teacher = targets[:, :width], targets[:, width:]
         known = (~torch.isnan(labels).any(dim=1)).to(targets.dtype)
