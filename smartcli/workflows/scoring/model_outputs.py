@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,11 +24,22 @@ from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.content import check_tokenizer
 from smartcli.tasks import Task
-from smartcli.workflows.training.finish import predictions_of
 
 if TYPE_CHECKING:
     from smartcli.engine.inference.split_outputs import Outputs, Reader
     from smartcli.engine.model.multitask import MultiTaskModel
+
+
+def predictions_of(data_set: DataSet, split: str, outputs: Mapping[str, Outputs]) -> Predictions:
+    """Return outputs with ids and labels, tasks in table order."""
+    out: Predictions = {}
+    for task in data_set.tasks:
+        if task.name in outputs:
+            rows, found = data_set.rows(task.name, split), outputs[task.name]
+            out[task.name] = TaskPredictions(
+                task.name, rows.id_list(), rows.labels, found.predictions, found.probabilities
+            )
+    return out
 
 
 class LoadedModel:

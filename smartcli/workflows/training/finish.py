@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from smartcli import __version__
 from smartcli.atomic import DISK
 from smartcli.config import Settings
-from smartcli.data.predictions import Predictions, TaskPredictions, write_predictions
+from smartcli.data.predictions import Predictions, write_predictions
 from smartcli.data.store import DataSet
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.meta import CheckpointMeta, DataRecord, Lineage
@@ -22,7 +22,6 @@ from smartcli.workflows.checkpoints.model_card import model_card
 from smartcli.workflows.training.training_inputs import TrainingInputs
 
 if TYPE_CHECKING:
-    from smartcli.engine.inference.split_outputs import Outputs
     from smartcli.engine.training.job import Result
 
 
@@ -41,18 +40,6 @@ def versions() -> dict[str, str]:
     """Return the versions that results depend on."""
     packages = ("torch", "numpy", "tokenizers", "safetensors")
     return {"smartcli": __version__, "python": platform.python_version()} | {p: metadata.version(p) for p in packages}
-
-
-def predictions_of(data_set: DataSet, split: str, outputs: Mapping[str, Outputs]) -> Predictions:
-    """Return outputs with ids and labels, tasks in table order."""
-    out: Predictions = {}
-    for task in data_set.tasks:
-        if task.name in outputs:
-            rows, found = data_set.rows(task.name, split), outputs[task.name]
-            out[task.name] = TaskPredictions(
-                task.name, rows.id_list(), rows.labels, found.predictions, found.probabilities
-            )
-    return out
 
 
 def describe(

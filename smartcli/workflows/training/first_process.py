@@ -18,7 +18,8 @@ from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.meta import CheckpointMeta, DataRecord
 from smartcli.registry.registry import Registry
 from smartcli.registry.run_folders import Run, RunHeader
-from smartcli.workflows.training.finish import describe, predictions_of, register
+from smartcli.workflows.scoring.model_outputs import predictions_of
+from smartcli.workflows.training.finish import describe, register
 from smartcli.workflows.training.remarks import remarks
 from smartcli.workflows.training.resume import (
     as_started,
