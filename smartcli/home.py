@@ -38,6 +38,10 @@ class Home:
         return self.root / "predictions"
 
     @property
+    def studies(self) -> Path:
+        return self.root / "studies"
+
+    @property
     def locks(self) -> Path:
         return self.root / "locks"
 

@@ -24,12 +24,22 @@ class CellsView:
     """Shows a plan as it is worked off; a table on a terminal, plain lines elsewhere."""
 
     def __init__(
-        self, console: Console, planned: Sequence[Planned], *, quiet: bool = False, several: bool = False
+        self,
+        console: Console,
+        planned: Sequence[Planned],
+        *,
+        quiet: bool = False,
+        several: bool = False,
+        total: int | None = None,
     ) -> None:
-        """`several` says that more than one cell may run at a time: plain lines then begin with the cell's place."""
+        """`several` says that more than one cell may run at a time: plain lines then begin with the cell's place.
+
+        `total` counts the cells where they come as the work goes on.
+        """
         self.console = console
         self.quiet = quiet
         self.several = several
+        self.total = total
         self.planned = list(planned)
         self.live = console.is_terminal and not console.is_dumb_terminal and not quiet
         self._state = {one.name: WAITING for one in planned}
@@ -51,6 +61,8 @@ class CellsView:
 
     def begin(self, planned: Planned) -> None:
         """Take the start of a cell."""
+        if planned.name not in self._state:
+            self.planned.append(planned)
         prefix = f"[{self._place(planned)}] " if self.several else ""
         self._running[planned.name] = TrainingView(self.console, quiet=self.quiet or self.live, prefix=prefix)
         self._state[planned.name] = "starting"
@@ -80,6 +92,17 @@ class CellsView:
         self._state[planned.name] = f"not finished: {reason}"
         if not self.live:
             self._say(f"[{self._place(planned)}] {self._state[planned.name]}")
+
+    def prune(self, planned: Planned, epochs: int) -> None:
+        """Take that a trial was ended after `epochs`, its scores being below the median."""
+        self._running.pop(planned.name, None)
+        self._state[planned.name] = f"pruned after epoch {epochs}"
+        if not self.live:
+            self._say(f"[{self._place(planned)}] {self._state[planned.name]}")
+
+    def tell(self, message: str) -> None:
+        """Say something above the table."""
+        self._say(message)
 
     def table(self) -> Table:
         """Return the table as it stands; a plan longer than the terminal shows the part around the running cell."""
@@ -117,7 +140,7 @@ class CellsView:
         return {task: "–" if value is None else short(value) for task, value in values.items()}
 
     def _place(self, planned: Planned) -> str:
-        return f"{self.planned.index(planned) + 1}/{len(self.planned)}"
+        return f"{self.planned.index(planned) + 1}/{self.total or len(self.planned)}"
 
     def _say(self, line: str) -> None:
         if not self.quiet:

@@ -7,6 +7,7 @@
 - training/: from settings to a registered checkpoint
 - scoring/: predictions of registered checkpoints, and scores from them
 - studies/: sweeps and the paper's tables
+- search/: `smart sweep --search tpe`, by one worker or several that share a study
 - explaining/, reporting/: why a model predicts what it does; figures and pages
 - checkpoints/: listed, described, imported, exported
 """

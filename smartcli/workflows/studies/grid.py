@@ -76,7 +76,9 @@ def plan_sweep(
         raise UserError("--seeds and --grid seed=… both set the seeds; give one of them")
     first = seeds_from(flags, seeds)
     shared = shared_flags(flags, grid, "this grid")
-    rows = list(grid_rows({key: [_value(key, value) for value in values] for key, values in grid.items()}))
+    rows = list(
+        grid_rows({key: [grid_value(key, value, f"--grid {key}") for value in values] for key, values in grid.items()})
+    )
     if sample is not None:
         if not 1 <= sample <= len(rows):
             raise UserError(f"--sample must be from 1 to the {len(rows)} cells of the grid, found {sample}")
@@ -94,15 +96,15 @@ def plan_sweep(
     return Sweep(base, tuple(planned), tuple(dict.fromkeys(one.cell.seed for one in planned)))
 
 
-def _value(key: str, value: Any) -> Any:
-    """Return a grid value as its option takes it: a number is checked here, a switch becomes true or false."""
+def grid_value(key: str, value: Any, where: str) -> Any:
+    """Return a value as its option takes it: a number is checked, a switch becomes true or false."""
     option = OPTION_OF[key]
     if option.type == "bool":
         if value not in ("on", "off", "true", "false"):
-            raise UserError(f"--grid {key}: expected on or off, found {value!r}")
+            raise UserError(f"{where}: expected on or off, found {value!r}")
         return value in ("on", "true")
     if option.type.endswith(("int", "float")) and "=" not in str(value):
-        return read_number(option, value, f"--grid {key}")
+        return read_number(option, value, where)
     return value
 
 

@@ -58,7 +58,7 @@ def share_threads(base: Base, plan: Sequence[Planned], jobs: int) -> int:
     return share
 
 
-class _Job:
+class CellJob:
     """A cell's process; threads of its own read what it says, so that its pipes never fill up."""
 
     def __init__(self, base: Base, one: Planned, argv: list[str], threads: int, events: queue.Queue[Any]) -> None:
@@ -142,8 +142,8 @@ class _Pool:
     def __init__(self, base: Base, plan: Sequence[Planned], argv: list[str], watcher: Watcher, jobs: int) -> None:
         self.base, self.plan, self.argv, self.watcher, self.jobs = base, plan, argv, watcher, jobs
         self.registry = Registry(base.home)
-        self.events: queue.Queue[tuple[_Job, Mapping[str, Any] | None]] = queue.Queue()
-        self.running: dict[str, _Job] = {}
+        self.events: queue.Queue[tuple[CellJob, Mapping[str, Any] | None]] = queue.Queue()
+        self.running: dict[str, CellJob] = {}
         self.finished: dict[str, Finished] = {}
         self.failed: dict[str, UserError | SmartCliError] = {}
 
@@ -176,7 +176,7 @@ class _Pool:
                 left.append(one)
             else:
                 self.watcher.begin(one)
-                self.running[one.name] = _Job(self.base, one, self.argv, threads, self.events)
+                self.running[one.name] = CellJob(self.base, one, self.argv, threads, self.events)
         return left
 
     def _hear(self) -> None:
