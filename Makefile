@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_HOME := .demo-home
 SMART := SMART_HOME='$(CURDIR)/$(DEMO_HOME)' $(BIN)/smart
 
-.PHONY: help demo test test-docs test-real test-faults test-scale-out test-wheel soak check bench docs pictures generate clean install
+.PHONY: help demo test test-docs test-real test-faults test-scale-out test-search test-wheel soak check bench docs pictures generate clean install
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -44,6 +44,9 @@ test-faults: $(VENV)/.installed  ## Kill, fill and alter: minutes
 
 test-scale-out: $(VENV)/.installed  ## Train in two and three processes by every method, and kill one: minutes
 	$(BIN)/python -m pytest -q -m 'slow or faults or not slow' tests/workflows/training/test_scale_out.py
+
+test-search: $(VENV)/.installed  ## Search in four processes, on a file and on a PostgreSQL server, and kill one: minutes
+	$(BIN)/python -m pytest -q -m 'slow or not slow' tests/workflows/search
 
 test-wheel: $(VENV)/.installed  ## Build the wheel, install it away from here, run the demo (2 GB, a package index)
 	$(BIN)/python -m pytest -q -m slow tests/test_packaging.py

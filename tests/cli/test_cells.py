@@ -32,6 +32,15 @@ Smart = Callable[..., Result]
         (["sweep", "--jobs", "0", "--encoder", "minilm"], "--jobs must be at least 1, found 0"),
         (["reproduce", "table5"], "expected one of table2, table3, table4, figure3"),
         (["reproduce", "table2", "--schedule", "sequential"], "--schedule is what table2 varies"),
+        (["sweep", "--search", "tp"], "--search must be one of grid, tpe"),
+        (["sweep", "--search", "tpe"], "--search tpe needs --trials N"),
+        (["sweep", "--trials", "3"], "--trials is for a search; give --search tpe, or leave it out"),
+        (["sweep", "--storage", "postgresql://a:s3cret@h/x"], "--storage is for a search"),
+        (["sweep", "--search", "tpe", "--trials", "3", "--prune", "mean"], "--prune must be one of median, off"),
+        (["sweep", "--search", "tpe", "--trials", "3", "--seeds", "2"], "--seeds and --sample are for a grid"),
+        (["sweep", "--search", "tpe", "--trials", "3", "--jobs", "0"], "--jobs must be at least 1, found 0"),
+        (["sweep", "--search", "tpe", "--trials", "3", "--storage", "postgresql://a:s3cret@h:p/x"], "cannot be read"),
+        (["sweep", "--search", "tpe", "--trials", "3", "--grid", "lamda=0..1"], 'did you mean "lambda"'),
         (["report", "nothing-like-this"], "nothing-like-this"),
     ],
 )
@@ -41,6 +50,7 @@ def test_wrong_input_is_one_message_and_exit_2(smart: Smart, home: Home, argumen
     assert found.exit_code == 2, found.stderr
     assert said in " ".join(found.stderr.split())
     assert "Traceback" not in found.stderr
+    assert "s3cret" not in found.stderr
 
 
 def test_without_a_data_set_each_says_what_to_do(smart: Smart) -> None:
@@ -75,6 +85,17 @@ def test_a_sweep_prints_its_table_and_keeps_stdout_for_data(smart: Smart, home: 
     assert again.stderr.count("reused") == 2
     assert "Sweep over lambda" in again.stdout
     assert "smart ensemble 'grid-*'" in again.stderr
+
+
+def test_a_searchs_dry_run_shows_its_bounds_and_no_password_and_asks_no_storage(smart: Smart, home: Home) -> None:
+    make_data(home)
+    words = ["--search", "tpe", "--trials", "3", "--grid", "lambda=0..5", "--grid", "lr=1e-5..1e-3:log", "--dry-run"]
+    found = smart("sweep", *words, "--encoder", "minilm", "--storage", "postgresql://a:s3cret@127.0.0.1:9/x")
+    assert found.exit_code == 0, found.stderr
+    assert "1e-05 to 0.001 by logarithm" in found.stdout
+    assert "postgresql://a:***@127.0.0.1:9/x" in " ".join(found.stderr.split())
+    assert "s3cret" not in found.stdout + found.stderr
+    assert not home.studies.exists()
 
 
 def test_a_report_names_its_page_on_stdout(smart: Smart, home: Home, tmp_path: Path) -> None:

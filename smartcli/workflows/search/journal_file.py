@@ -50,6 +50,8 @@ class Journal(JournalFileBackend):
     def _locked(self) -> Iterator[None]:
         from filelock import FileLock
 
+        # FileLock would make the folders of a file system that is not mounted at the moment.
+        self._file.stat()
         # Beside the journal, since some systems lock a file against its own reader.
         with FileLock(f"{self._file}.lock", timeout=LOCK_SECONDS, mode=FILE_MODE, poll_interval=0.02):
             yield

@@ -91,7 +91,7 @@ class Study:
             self._patience.tried(lambda: trial.report(score, epoch))
         except UpdateFinishedTrialError:
             return False  # The heartbeat will say it.
-        return self._patience.tried(trial.should_prune)
+        return bool(self._patience.tried(trial.should_prune))
 
     def beat(self, number: int) -> bool:
         """Say that the attempt goes on; False where another worker has taken it over."""
