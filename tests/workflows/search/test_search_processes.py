@@ -24,7 +24,6 @@ from smartcli.workflows.search.search_storage import Patience, read_place
 from smartcli.workflows.search.study import Study
 from tests.hand_made import make_data
 from tests.postgres_server import PASSWORD, Server, cannot_run, postgres_server
-from tests.shell import run_script
 from tests.tiny import make_tiny_encoder
 
 TRIALS = 6
@@ -214,6 +213,8 @@ def test_a_server_that_cannot_be_reached_is_exit_1_after_five_tries_without_the_
 
 @pytest.mark.slow
 def test_the_slurm_array_of_the_page_does_it(tmp_path: Path) -> None:
+    from tests.shell import run_script  # brings torch
+
     place = machine(tmp_path / "one")
     page = (Path(__file__).parents[3] / "docs" / "sweep.md").read_text(encoding="utf-8")
     script = "#!/bin/bash" + page.split("```text\n#!/bin/bash")[1].split("```")[0]
