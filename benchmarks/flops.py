@@ -19,8 +19,10 @@ def forward_flops(batch: PackedBatch, spec: EncoderSpec) -> float:
     tokens, sentences, width, wide = batch.tokens, batch.sentences, spec.hidden_size, spec.ffn_size
     area = sum(len(group) * group.width**2 for group in batch.groups)
     row = sum(len(group) * group.width for group in batch.groups)
-    full = tokens * (2 * width * 4 * width + 4 * width * wide) + 4 * area * width
-    last = tokens * 4 * width * width + sentences * (4 * width * width + 4 * width * wide) + 4 * row * width
+    # A gate makes the feed-forward part's first matrix twice as high.
+    feed = (6 if spec.gated else 4) * width * wide
+    full = tokens * (2 * width * 4 * width + feed) + 4 * area * width
+    last = tokens * 4 * width * width + sentences * (4 * width * width + feed) + 4 * row * width
     return float((spec.layers - 1) * full + last)
 
 

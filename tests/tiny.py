@@ -31,7 +31,7 @@ phone job india time day week year home work school help better change first"""
 WORDS = WORD_LIST.split()
 LETTERS = string.ascii_lowercase + string.digits
 PUNCTUATION = list("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
-BERT_LIKE = {"bert", "electra", "distilbert"}
+BERT_LIKE = {"bert", "electra", "distilbert", "modernbert"}
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 DISTILBERT = {"hidden_size": "dim", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads",
               "intermediate_size": "hidden_dim"}  # fmt: skip
@@ -59,6 +59,15 @@ def tiny_config(model_type: str = "bert", **config: Any) -> dict[str, Any]:
     }
     if model_type == "distilbert":
         values |= {"activation": "gelu", "dropout": 0.1, "attention_dropout": 0.1}
+    elif model_type == "modernbert":
+        # So narrow a window that most test sentences are longer.
+        values |= {
+            "hidden_activation": "gelu",
+            "attention_dropout": 0.1,
+            "norm_eps": 1e-5,
+            "local_attention": 8,
+            "global_attn_every_n_layers": 2,
+        }
     else:
         values |= {"hidden_act": "gelu", "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
         values["layer_norm_eps"] = 1e-5 if offset else 1e-12

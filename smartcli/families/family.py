@@ -59,9 +59,16 @@ class Classifier:
     dense: str
     activation: str
     output: str
+    norm: str | None = None
+    """A LayerNorm between the activation and the output layer."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of config.json by which the classifier has the layers described here."""
+    pooling_key: str | None = None
+    """Key of config.json that says whether it reads the first token (`cls`) or all tokens' mean (`mean`); without one
+    it reads the first token."""
 
 
-HEAD_OF_TWO = {"dense": "classifier.dense", "output": "classifier.out_proj"}
+HEAD_OF_TWO: Mapping[str, Any] = {"dense": "classifier.dense", "output": "classifier.out_proj"}
 """How most types call the two layers."""
 
 

@@ -26,6 +26,9 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("distilbert", {"activation": "relu"}),
     ("electra", {"embedding_size": 32, "hidden_act": "gelu_new"}),
     ("mpnet", {"layer_norm_eps": 1e-12, "relative_attention_num_buckets": 32}),
+    ("modernbert", {"hidden_size": 48, "num_attention_heads": 3, "num_hidden_layers": 5, "local_attention": 20}),
+    ("modernbert", {"attention_bias": True, "mlp_bias": True, "norm_bias": True, "hidden_activation": "gelu_new"}),
+    ("modernbert", {"hidden_size": 64, "num_attention_heads": 8, "num_hidden_layers": 3, "intermediate_size": 96}),
 ]
 
 

@@ -62,6 +62,8 @@ def test_saved_models_are_read_whole(tmp_path: Path, model_type: str) -> None:
         ("electra", "ElectraForMaskedLM"),
         ("xlm-roberta", "XLMRobertaForMaskedLM"),
         ("camembert", "CamembertForMaskedLM"),
+        ("modernbert", "ModernBertForMaskedLM"),
+        ("modernbert", "ModernBertForSequenceClassification"),
     ],
 )
 def test_models_with_heads_are_read_and_the_heads_ignored(tmp_path: Path, model_type: str, head: str) -> None:

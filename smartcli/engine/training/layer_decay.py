@@ -16,7 +16,8 @@ _LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
 def depth_of(name: str, layers: int) -> int:
     """Return how many layers above it a parameter has: 0 for heads and pooler, 1 for the top layer, L + 1 below all.
 
-    A table of relative positions, which all layers share, counts as an embedding.
+    A table of relative positions, which all layers share, counts as an embedding; where layers norm before their
+    halves, the LayerNorm between two layers counts to the lower one.
     """
     if not name.startswith("encoder.") or name.startswith("encoder.pooler."):
         return 0

@@ -94,14 +94,16 @@ def check_output(output: Path) -> None:
 
 def _refused(loaded: LoadedModel, task: Task) -> str:
     """Return why transformers' classifier of this type cannot hold the task, or nothing."""
+    from smartcli.engine.export.export_heads import rows_needed
+
     model, use = loaded.model, "use --format onnx"
-    if model.pooling == "mean":
+    place = model.encoder.spec.family.classifier
+    if model.pooling == "mean" and place.pooling_key is None:
         return f"a sequence classifier reads the first token, and this model the mean of all (--pooling mean); {use}"
     if task.pair and model.pair_mode != "concat":
         return f"a sequence classifier reads both sentences as one input (--pair-mode is {model.pair_mode}); {use}"
     outputs = task.classes if task.kind in SEVERAL else 1
-    place = model.encoder.spec.family.classifier
-    if place.activation != "tanh" and 2 * outputs > model.encoder.spec.hidden_size:
+    if rows_needed(place, outputs) > model.encoder.spec.hidden_size:
         return f"{outputs} classes are more than half the encoder's width, so {place.architecture} is not exact; {use}"
     return ""
 
@@ -115,7 +117,10 @@ def _hf_folder(loaded: LoadedModel, task: Task, folder: Path) -> None:
         raise SmartCliError(
             f'"{loaded.checkpoint.name}" cannot be written as hf: {task.name}: {error}; use --format onnx'
         ) from error
-    config = _config(loaded, task) | {"architectures": [loaded.model.encoder.spec.family.classifier.architecture]}
+    place = loaded.model.encoder.spec.family.classifier
+    config = _config(loaded, task) | {"architectures": [place.architecture], **place.config}
+    if place.pooling_key is not None:
+        config[place.pooling_key] = "mean" if loaded.model.pooling == "mean" else "cls"
     # sentence-transformers puts a sigmoid on a single output and none on several, unless it is told otherwise.
     told = {"regression": "linear.Identity", "multilabel": "activation.Sigmoid"}.get(task.kind)
     if told is not None:

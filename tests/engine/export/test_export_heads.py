@@ -15,7 +15,9 @@ from smartcli.engine.export.export_heads import (
     SHIFTS,
     head_layers,
     probe_vectors,
+    rows_needed,
     through_difference,
+    through_norm,
     through_tanh,
 )
 from smartcli.engine.model.multitask import MultiTaskModel
@@ -23,9 +25,13 @@ from smartcli.families.family_table import FAMILIES
 
 
 @torch.no_grad()
-def run(vectors: Tensor, layers: tuple[Tensor, ...], activation: str) -> Tensor:
+def run(vectors: Tensor, layers: tuple[Tensor, ...], activation: str, norm: float | None = None) -> Tensor:
+    """The classifier's output (n, C); `norm` is the eps of a LayerNorm in it."""
     dense, dense_bias, last, last_bias = layers
-    return F.linear(ACTIVATIONS[activation](F.linear(vectors, dense, dense_bias)), last, last_bias)
+    active = ACTIVATIONS[activation](F.linear(vectors, dense, dense_bias))
+    if norm is not None:
+        active = F.layer_norm(active, [active.shape[1]], eps=norm)
+    return F.linear(active, last, last_bias)
 
 
 def linear(outputs: int, width: int) -> nn.Linear:
@@ -53,6 +59,29 @@ def test_tanh_of_a_small_input_differs_by_its_third_power(shift: int) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=12.0**5 * 2.0 ** (-4 * shift) + 1e-13 * 2.0**shift)
 
 
+@pytest.mark.parametrize("width", [12, 13, 64])
+@pytest.mark.parametrize("outputs", [1, 5])
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_beside_constants_a_layer_norm_changes_an_input_by_its_share_of_the_variance(
+    shift: int, outputs: int, width: int
+) -> None:
+    """Each output, but for its bias, is smaller by half of Σ (w·x)² over the constant rows' sum of squares."""
+    head = linear(outputs, width).double()
+    x = 3.0 * torch.randn(20, width, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    layers = tuple(tensor.double() for tensor in through_norm(head, shift, 1e-5))
+    wanted = head(x) - head.bias
+    constant = (width - 2 * outputs) // 2
+    share = wanted.square().sum(dim=1, keepdim=True) / (constant * 4.0**shift)
+    found = run(x, layers, "linear", 1e-5) - head.bias
+    torch.testing.assert_close(found, wanted * (1.0 - share / 2.0), rtol=float(share.max()) ** 2, atol=1e-12)
+
+
+def test_a_head_takes_two_rows_an_output_and_two_constant_ones_before_a_norm() -> None:
+    places = {name: family.classifier for name, family in FAMILIES.items()}
+    found = {name: rows_needed(places[name], 3) for name in ("bert", "electra", "modernbert")}
+    assert found == {"bert": 1, "electra": 6, "modernbert": 8}
+
+
 @pytest.mark.parametrize("model_type", list(FAMILIES))
 @pytest.mark.parametrize("pooling", ["cls", "pooler"])
 def test_every_types_classifier_gives_the_heads_outputs(model_type: str, pooling: str) -> None:
@@ -62,7 +91,8 @@ def test_every_types_classifier_gives_the_heads_outputs(model_type: str, pooling
     for task in TASKS:
         layers, error = head_layers(model, task.name)
         assert error < 2e-6
-        found = run(probe_vectors(model), layers, FAMILIES[model_type].classifier.activation)
+        place, eps = FAMILIES[model_type].classifier, model.encoder.spec.layer_norm_eps
+        found = run(probe_vectors(model), layers, place.activation, eps if place.norm else None)
         assert found.shape[1] == (task.classes if task.kind == "classification" else 1)
 
 

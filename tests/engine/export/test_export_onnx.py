@@ -80,6 +80,8 @@ def test_padded_equals_packed(model_type: str, pooling: str) -> None:
         ("roberta", "near", {"pair_mode": "cosine"}),
         ("electra", "near", {"pair_mode": "separate"}),
         ("distilbert", "same", {}),
+        ("modernbert", "mood", {}),
+        ("modernbert", "near", {"pair_mode": "cosine", "pooling": "mean"}),
     ],
 )
 def test_onnxruntime_gives_the_packed_models_outputs(model_type: str, task: str, changes: dict[str, Any]) -> None:

@@ -97,7 +97,7 @@ def test_transformers_gives_our_predictions(
         assert float(np.ptp(found[:, -1])) > 1e-3, "the outputs must differ for the comparison to mean anything"
 
 
-@pytest.mark.parametrize("model_type", ["bert", "roberta", "distilbert"])
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "distilbert", "modernbert"])
 def test_a_cross_encoder_gives_our_predictions(smart: Smart, shop: Shop, tmp_path: Path, model_type: str) -> None:
     library = pytest.importorskip("sentence_transformers", reason="sentence-transformers is the reference")
     encoder = make_tiny_encoder(tmp_path / model_type, model_type)
@@ -107,6 +107,24 @@ def test_a_cross_encoder_gives_our_predictions(smart: Smart, shop: Shop, tmp_pat
         model = library.CrossEncoder(str(folder / task), device="cpu")
         found = model.predict([(one, other) for one, other in texts], show_progress_bar=False)
         np.testing.assert_allclose(found, values(mine)[:, -1], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("norm_bias", [False, True])
+def test_a_type_whose_classifier_may_read_the_mean_holds_it(
+    smart: Smart, shop: Shop, tmp_path: Path, transformers: Any, norm_bias: bool
+) -> None:
+    # As in the public file, the encoder's own config names the other pooling and activation.
+    encoder = make_tiny_encoder(
+        tmp_path / "modernbert", "modernbert", classifier_pooling="cls", classifier_activation="gelu",
+        norm_bias=norm_bias,
+    )  # fmt: skip
+    folder, result = exported(smart, shop, tmp_path, "hf", encoder=str(encoder), pooling="mean", lr="1e-2")
+    assert result.exit_code == 0, result.stderr
+    for task in ("sst", "qqp", "sts"):
+        texts, mine = ours(shop, task)
+        found = in_transformers(transformers, folder / task, texts)
+        np.testing.assert_allclose(found, values(mine), rtol=0, atol=1e-5)
+        assert float(np.ptp(found[:, -1])) > 1e-3
 
 
 def test_labels_and_longest_input_are_in_the_folder(smart: Smart, shop: Shop, tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def test_only_a_known_encoder_has_a_preset() -> None:
     [
         ("FacebookAI/xlm-roberta-base", "xlm-roberta"),
         ("almanach/camembert-base", "xlm-roberta"),
+        ("answerdotai/ModernBERT-base", "modernbert"),
         ("FacebookAI/roberta-base", None),
     ],
 )
