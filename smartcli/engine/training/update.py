@@ -160,7 +160,7 @@ class Updater:
             for given in own:
                 part, found = self._task_gradient(task, given, vocabulary, probe=probe, check=check)
                 losses.append(part)
-                full = torch._foreach_add(full, found) if full else found
+                full = list(torch._foreach_add(full, found)) if full else found
             loss = losses[0] if len(losses) == 1 else summed(losses)
             parts.append(loss)
             if not (self.processes.several or bool(torch.isfinite(loss.total))):
