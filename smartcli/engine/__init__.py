@@ -3,6 +3,7 @@
 - device: where and in which number format to train: device, threads, and a timed probe of bf16
 - distributed: several processes that train one model
 - memory: blocks that stay in the process, the peak so far, and which errors mean that it ran out
+- silence: connections that notice a machine that cannot be reached
 - streams: named random generators, so that a draw added in one place changes no other
 - kernels/: Triton kernels for what a GPU would otherwise do in many small launches
 - model/: encoder and heads over packed batches

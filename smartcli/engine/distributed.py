@@ -21,13 +21,15 @@ import torch.distributed as dist
 from torch import Tensor
 
 from smartcli import ranks
+from smartcli.engine.silence import notice_silence, silent_seconds
 from smartcli.errors import SaidElsewhere, SmartCliError, UserError
 
 if TYPE_CHECKING:
     from torch.distributed import Store  # type: ignore[attr-defined]
 
 TIMEOUT = timedelta(minutes=30)
-"""How long a process waits for another one that is neither there nor gone; a killed one is noticed at once."""
+"""How long a process waits for another one that is there and does nothing; a killed one is noticed at once, and a
+machine that cannot be reached as silence.py says."""
 _SAID = "smartcli error said"
 
 
@@ -136,6 +138,7 @@ def join() -> Iterator[Processes]:
     from torch.distributed import PrefixStore  # type: ignore[attr-defined]
     from torch.distributed.rendezvous import rendezvous
 
+    seconds = silent_seconds()
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     try:
         store, _, _ = next(rendezvous("env://", rank, size, timeout=TIMEOUT))
@@ -147,6 +150,7 @@ def join() -> Iterator[Processes]:
             f"the {size} processes could not meet: {_reason(error)}; see that every machine reaches "
             "MASTER_ADDR:MASTER_PORT, and set GLOO_SOCKET_IFNAME where one has several networks"
         ) from error
+    notice_silence(seconds)
     processes = Processes(rank, size, store)
     try:
         yield processes
