@@ -43,7 +43,7 @@ test-faults: $(VENV)/.installed  ## Kill, fill and alter: minutes
 	$(BIN)/python -m pytest -q -m faults
 
 test-scale-out: $(VENV)/.installed  ## Train in two and three processes by every method, and kill one: minutes
-	$(BIN)/python -m pytest -q -m 'slow or faults or not slow' tests/workflows/training/test_scale_out.py
+	$(BIN)/python -m pytest -q -m 'slow or faults or not slow' tests/workflows/training/test_scale_out.py tests/workflows/training/test_two_machines.py
 
 test-search: $(VENV)/.installed  ## Search in four processes, on a file and on a PostgreSQL server, and kill one: minutes
 	$(BIN)/python -m pytest -q -m 'slow or not slow' tests/workflows/search

@@ -1,7 +1,7 @@
 """Two machines in one: network namespaces joined by a link that can be slow, lossy, or cut.
 
-As root on Linux with iproute2. Where the kernel has netem (`tc`) the link is a veth pair, else a pair of TAP devices with
-a relay between them that delays and drops whole frames as netem does.
+As root on Linux with iproute2. The link is a pair of TAP devices with
+a relay between them that delays and drops whole frames, as tc netem would, which not every kernel has.
 """
 
 from __future__ import annotations
