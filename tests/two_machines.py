@@ -15,6 +15,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -162,12 +163,10 @@ def two_machines(mtu: int = 9000) -> Iterator[Machines]:
 
 def torchrun(machines: Machines, number: int, each: int = 1) -> list[str]:
     """Return the start of the command line that every machine runs, `each` processes on each."""
-    import sys
-
     # A real machine finds out by its name whether it is the first one.
-    return [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", str(each),
-            "--rdzv-conf", f"is_host={1 - number}", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"{machines.addresses[0]}:29500", "--rdzv-id", "1",
-            "--local-addr", machines.addresses[number]]  # fmt: skip
+    where = ("--rdzv-backend", "c10d", "--rdzv-endpoint", f"{machines.addresses[0]}:29500", "--rdzv-id", "1")
+    more = ("--rdzv-conf", f"is_host={1 - number}", *where, "--local-addr", machines.addresses[number])
+    return [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", str(each), *more]
 
 
 ROOT = Path(__file__).parents[1]
