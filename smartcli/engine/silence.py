@@ -20,7 +20,7 @@ PROBES = 4
 
 
 def silent_seconds() -> int:
-    """Return after how many seconds without a sign a machine counts as lost; UserError where the variable is no number."""
+    """Return the seconds without a sign after which a machine counts as lost; UserError where the variable is none."""
     given = os.environ.get(VARIABLE, str(SECONDS))
     if not given.isdecimal() or not 5 <= int(given) <= 86400:
         raise UserError(f"{VARIABLE} must be a whole number of seconds from 5 to 86400, found {given!r}")
