@@ -91,6 +91,7 @@ RUN: list[tuple[str, str, dict[str, str], str]] = [
     ("gpu.md", DEMO, {}, "memory"),
     ("export.md", FIRST, {}, ""),
     ("explain.md", FIRST, {}, "look alike to the model"),
+    ("serve.md", FIRST, {"--seconds 2": "--seconds 0.5"}, "times as many answers"),
 ]
 """Page, what comes before it, what is made smaller, and a word that its commands print."""
 FAST = {"own-data.md", "cs224n.md"}

@@ -43,6 +43,8 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("evaluate", "evaluate", "evaluate", _SCORE),
     Entry("compare", "comparing", "compare", _SCORE),
     Entry("predict", "predict", "predict", _SCORE),
+    Entry("serve", "serve", "serve", _SCORE),
+    Entry("bench-serve", "bench_serve", "bench_serve", _SCORE),
     Entry("explain", "explain", "explain", _SCORE),
     Entry("reproduce", "reproduce", "reproduce", _SCORE),
     Entry("report", "report", "report", _SCORE),
