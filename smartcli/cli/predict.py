@@ -15,6 +15,7 @@ from smartcli.counts import counted
 from smartcli.errors import UserError
 from smartcli.visible import visible
 
+LISTED = 10
 _ROWS, _COURSE = "New rows", "Course submission"
 
 
@@ -90,6 +91,26 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    output_delimiter: Annotated[
+        str | None,
+        typer.Option(
+            "--output-delimiter",
+            metavar="CHAR",
+            help='Delimiter of a csv or tsv output, such as ";" or tab (default: as its extension says).',
+            rich_help_panel=_ROWS,
+            show_default=False,
+        ),
+    ] = None,
+    output_encoding: Annotated[
+        str | None,
+        typer.Option(
+            "--output-encoding",
+            metavar="NAME",
+            help="Encoding of a csv or tsv output, such as utf-8-sig, which spreadsheets recognise (default: UTF-8).",
+            rich_help_panel=_ROWS,
+            show_default=False,
+        ),
+    ] = None,
     safe_csv: Annotated[
         bool,
         typer.Option(
@@ -134,13 +155,13 @@ def predict(
     """Label the rows of a file, or write the course's submission files.
 
     The output has the input's columns, then `prediction`: a score, or a class, by its name where it has one (its number
-    is `class`), with its `probability`. It appears whole or not at all.
+    is `class`), with its `probability`; rows without a text have none. It appears whole or not at all.
 
     Example: smart predict ckpt1 --task sts --input pairs.csv --output scored.csv
     """
     state = state_of(ctx)
     rows: dict[str, object] = {"--task": task, "--input": source, "--output": target, "--safe-csv": safe_csv or None}
-    rows |= {"--encoding": encoding}
+    rows |= {"--encoding": encoding, "--output-delimiter": output_delimiter, "--output-encoding": output_encoding}
     rows |= {"--probabilities": probabilities or None, "--threshold": threshold, "--top": top}
     course = {"--split": split, "--data": data}
     if submission is not None:
@@ -163,12 +184,19 @@ def predict(
         wish=Wish(probabilities, threshold, top),
         encoding=encoding,
         safe=safe_csv,
+        delimiter=output_delimiter,
+        output_encoding=output_encoding,
         say=state.say,
     )
     if done.content:
         print_content(done.content)
     else:
-        state.say(f"wrote {counted(done.rows, 'row')} to {target}")
+        over = ", replacing the file that was there" if done.replaced else ""
+        state.say(f"wrote {counted(done.rows, 'row')} to {target}{over}")
+    if done.empty:
+        more = f" and {len(done.empty) - LISTED:,} more" if len(done.empty) > LISTED else ""
+        places = f"{', '.join(done.empty[:LISTED])}{more}"
+        state.warn(f"no text, and so no prediction, in {counted(len(done.empty), 'row')}: {places}")
 
 
 def print_content(content: bytes) -> None:
@@ -193,6 +221,11 @@ def _write_submission(state: CliState, checkpoint: str, folder: Path, split: str
     done = write_submission(state.home, checkpoint, folder, split=split, data=data, say=state.say)
     for file, count in done.files.items():
         state.say(f"wrote {folder / file}: {counted(count, 'row')}")
+    if done.others:
+        state.warn(
+            f"{folder} holds {', '.join(done.others)} from before, which may be another model's; write them too with "
+            "--split both, or choose a new folder"
+        )
     if done.left_out:
         rows = counted(len(done.left_out), "dev row")
         state.warn(f"{rows} that prepare skipped, left out of the files:")

@@ -5,15 +5,56 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from smartcli.data.rows_to_label import RowsToLabel
 from smartcli.data.safe_csv import csv_text
 from smartcli.errors import UserError
+from smartcli.task_keys import delimiter_key, encoding_key
 
 NO_TYPES: Mapping[str, type] = {}
 SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+
+
+@dataclass(frozen=True)
+class TextForm:
+    """How CSV is written: its delimiter (None: a comma, or a tab in .tsv) and its encoding (None: UTF-8)."""
+
+    delimiter: str | None = None
+    encoding: str | None = None
+
+    @classmethod
+    def of(cls, delimiter: str | None, encoding: str | None) -> TextForm:
+        """Check both; a UserError names the option."""
+        spelt = "\t" if delimiter in ("tab", "\\t") else delimiter
+        return cls(
+            delimiter_key({"delimiter": spelt}, "--output-delimiter"),
+            encoding_key({"encoding": encoding}, "--output-encoding"),
+        )
+
+    def check(self, kind: str, where: str) -> None:
+        """Raise a UserError where a format has no such thing."""
+        for option, value in (("--output-delimiter", self.delimiter), ("--output-encoding", self.encoding)):
+            if value is not None and kind not in ("csv", "tsv"):
+                raise UserError(f"{option} is for csv and tsv, and {where} is written as {kind}; leave it out")
+
+    def encode(self, text: str, where: str) -> bytes:
+        """Return text as bytes; a UserError names the first sign that the encoding lacks."""
+        if self.encoding is None:
+            return text.encode("utf-8", "replace")
+        try:
+            return text.encode(self.encoding)
+        except UnicodeEncodeError as error:
+            line = text.count("\n", 0, error.start) + 1
+            raise UserError(
+                f"--output-encoding {self.encoding} has no {text[error.start]!r}, which stands in line {line} of "
+                f"{where}; utf-8-sig, which spreadsheets read too, has every sign"
+            ) from None
+
+
+UTF8 = TextForm()
 
 
 def output_format(path: Path | None, inputs: RowsToLabel) -> str:
@@ -42,8 +83,9 @@ def render(
     *,
     types: Mapping[str, type] = NO_TYPES,
     safe: bool = False,
+    form: TextForm = UTF8,
 ) -> bytes:
-    """Return the rows with `columns` behind their own, in a format.
+    """Return the rows with `columns` behind their own, in a format; `form` says how CSV and TSV are written.
 
     `types` (str, int or float) says what a column of parquet holds, also where every value is None; where it is not
     named the values say so. `safe` guards CSV and TSV against spreadsheets.
@@ -53,7 +95,8 @@ def render(
     if kind in ("csv", "tsv"):
         lines: list[Sequence[Any]] = [[*inputs.columns, *names]]
         lines += [[*map(_cell, row), *map(_empty, more)] for row, more in zip(_rows(inputs), extra, strict=True)]
-        return csv_text(lines, delimiter="\t" if kind == "tsv" else ",", safe=safe).encode("utf-8", "replace")
+        delimiter = form.delimiter or ("\t" if kind == "tsv" else ",")
+        return form.encode(csv_text(lines, delimiter=delimiter, safe=safe), "the output")
     if kind == "jsonl":
         objects = (
             {**row, **dict(zip(names, more, strict=True))} for row, more in zip(_objects(inputs), extra, strict=True)

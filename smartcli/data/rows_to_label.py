@@ -37,26 +37,34 @@ class RowsToLabel:
     rows: list[Sequence[Any]]
     """Cells in the order of `columns`; for jsonl each row is the object itself, in a list of one."""
     texts: list[tuple[str, ...]]
+    """Of a row without a text an empty tuple."""
     delimiter: str = ","
+    empty: tuple[str, ...] = ()
+    """Where rows without a text stand, as `file:line`."""
 
     def __len__(self) -> int:
         return len(self.texts)
 
 
-def read_inputs(source: Path | bytes, task: Task, encoding: str | None = None) -> RowsToLabel:
+def read_inputs(
+    source: Path | bytes, task: Task, encoding: str | None = None, *, allow_empty: bool = False
+) -> RowsToLabel:
     """Read rows for a task from a file, or from the bytes of stdin, whose format is seen from its start.
 
     `encoding` is that of its text where the caller says so.
 
-    Every row must have the task's texts: a UserError lists the `file:line` of those that have not, as of
-    any other fault.
+    A UserError lists the `file:line` of every fault. A row without one of the task's texts is one too; with
+    `allow_empty` it is kept, listed in `empty`, and only where no row has its texts is that an error.
     """
     problems = Problems()
     with _opened(source, task.text, problems, _form(source, task, encoding)) as (table, kind):
-        inputs = _read(table, kind, task, problems, source)
+        inputs = _read(table, kind, task, problems, source, allow_empty)
     problems.raise_if_any()
     if not inputs.rows:
         raise UserError(f"{inputs.name}: a header but no rows; expected rows to label")
+    if not any(inputs.texts):
+        columns = " and ".join(f'"{column}"' for column in task.text)
+        raise UserError(f"{inputs.name}: no row has a text in {columns}; expected a sentence in each")
     return inputs
 
 
@@ -130,14 +138,20 @@ def _kind_of(raw: bytes) -> str:
     return "jsonl" if raw[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") else "csv"
 
 
-def _read(table: RawTable, kind: str, task: Task, problems: Problems, source: Path | bytes) -> RowsToLabel:
+def _read(
+    table: RawTable, kind: str, task: Task, problems: Problems, source: Path | bytes, allow_empty: bool
+) -> RowsToLabel:
     at = [table.columns.index(column) for column in task.text]
     lines: list[int] = []
     rows: list[Sequence[Any]] = []
     texts: list[tuple[str, ...]] = []
+    empty: list[str] = []
     for line, cells in table.rows:
-        found = _texts(table.name, line, [cells[i] for i in at], task, problems)
-        if found:
+        own = [cells[i] for i in at]
+        left_out = allow_empty and any(_is_empty(cell) for cell in own)
+        found = () if left_out else _texts(table.name, line, own, task, problems)
+        if found or left_out:
+            empty += [f"{table.name}:{line}"] if left_out else []
             texts.append(found)
             lines.append(line)
             if kind in WHOLE:
@@ -147,12 +161,16 @@ def _read(table: RawTable, kind: str, task: Task, problems: Problems, source: Pa
         rows, columns = _objects(source, lines)
     elif kind == "parquet":
         columns, rows = _parquet(source)
-    return RowsToLabel(table.name, kind, columns, rows, texts, table.delimiter or ",")
+    return RowsToLabel(table.name, kind, columns, rows, texts, table.delimiter or ",", tuple(empty))
+
+
+def _is_empty(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
 def _texts(name: str, line: int, cells: Sequence[Any], task: Task, problems: Problems) -> tuple[str, ...]:
     for column, cell in zip(task.text, cells, strict=True):
-        if cell is None or (isinstance(cell, str) and not cell.strip()):
+        if _is_empty(cell):
             problems.add(f'{name}:{line}: no text in "{column}"; expected a sentence in every row')
             return ()
         if isinstance(cell, bool):

@@ -301,23 +301,26 @@ def test_scores_have_neither_threshold_nor_top(model: str, smart: Smart) -> None
 
 BAD = [
     ("in.csv", "sentence1,other\na,b\n", [], 'in.csv:1: missing column "sentence2"'),
-    ("in.csv", "sentence1,sentence2\na,b\nc,\n", [], 'in.csv:3: no text in "sentence2"'),
+    ("in.csv", "sentence1,sentence2\na,\n,b\n", [], 'in.csv: no row has a text in "sentence1" and "sentence2"'),
     ("in.csv", "sentence1,sentence2\na,b\nc\n", [], "in.csv:3: expected 2 fields"),
     ("in.csv", 'sentence1,sentence2\na,"b\n', [], "in.csv:2: a quoted field is not closed"),
     ("in.csv", b"sentence1,sentence2\na,caf\xe9\n", [], "in.csv:2: expected UTF-8"),
     ("in.csv", "", [], "in.csv:1: the file is empty"),
     ("in.csv", "sentence1,sentence2\n", [], "in.csv: a header but no rows"),
     ("in.csv", "sentence1,sentence2,prediction\na,b,c\n", [], 'has a column "prediction" already'),
-    (
-        "in.jsonl",
-        '{"sentence1": "a", "sentence2": "b"}\n{"sentence1": "a"}\n',
-        [],
-        'in.jsonl:2: no text in "sentence2"',
-    ),
+    ("in.jsonl", '{"sentence1": "a", "sentence2": true}\n', [], 'in.jsonl:1: "sentence2" is True; expected a sentence'),
     ("in.jsonl", "[1]\n", [], "in.jsonl:1: not a JSON object"),
     ("in.xlsx", "x", [], "in.xlsx: not a readable xlsx file: File is not a zip file"),
     ("in.docx", "x", [], "in.docx: unknown kind of file"),
     ("in.csv", PAIRS, ["--output", "out.docx"], "--output out.docx: unknown kind of file"),
+    (
+        "in.csv",
+        PAIRS,
+        ["--output-encoding", "utf-9"],
+        '--output-encoding: "encoding" must be the name of a text encoding',
+    ),
+    ("in.csv", PAIRS, ["--output-delimiter", "::"], '--output-delimiter: "delimiter" must be one character'),
+    ("in.jsonl", '{"sentence1": "a", "sentence2": "b"}\n', ["--output-delimiter", ";"], "is for csv and tsv"),
     ("in.csv", PAIRS, ["--output", "missing/out.csv"], "there is no folder missing"),
     ("in.csv", PAIRS, ["--task", "mood"], 'there is no task "mood"'),
     ("in.csv", PAIRS, ["--split", "dev"], "--split has no place here"),
@@ -346,6 +349,51 @@ def test_bad_input_exits_2_names_the_place_and_writes_nothing(
     assert message in result.stderr
     assert result.stdout == ""
     assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
+def test_rows_without_a_text_keep_their_place_and_get_no_prediction(model: str, smart: Smart, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    given = "no,sentence\n1,a good film\n2,\n3,the dog runs\n4,  \n"
+    alone = smart(
+        "predict", model, "--task", "sst", "--input", "-", input="no,sentence\n1,a good film\n3,the dog runs\n"
+    )
+    done = smart("predict", model, "--task", "sst", "--input", "-", input=given)
+    assert done.exit_code == 0
+    assert "warning: no text, and so no prediction, in 2 rows: stdin:3, stdin:5\n" in done.stderr
+    first, empty, third, blank = done.stdout.splitlines()[1:]
+    assert [empty, blank] == ["2,,,", "4,  ,,"]
+    assert [line.split(",")[:3] for line in (first, third)] == [
+        line.split(",")[:3] for line in alone.stdout.splitlines()[1:]
+    ]
+    (tmp_path / "in.jsonl").write_text('{"sentence": null, "no": 1}\n{"no": 2}\n{"sentence": "a film", "no": 3}\n')
+    out = tmp_path / "out.parquet"
+    done = smart("predict", model, "--task", "sst", "--input", tmp_path / "in.jsonl", "--output", out, "--top", "2")
+    assert done.exit_code == 0, done.stderr
+    rows = pq.read_table(out).to_pylist()
+    assert [row["no"] for row in rows] == [1, 2, 3]
+    assert [row["prediction"] is None for row in rows] == [True, True, False]
+    assert rows[0]["top1_probability"] is None
+    assert f"{tmp_path / 'in.jsonl'}:1, {tmp_path / 'in.jsonl'}:2\n" in done.stderr
+
+
+def test_csv_is_written_as_a_spreadsheet_wants_it(model: str, smart: Smart, tmp_path: Path) -> None:
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("sentence,no\na naïve film,1\n", encoding="utf-8")
+    words = ["predict", model, "--task", "sst", "--input", source, "--output", target]
+    assert smart(*words, "--output-delimiter", ";", "--output-encoding", "utf-8-sig").exit_code == 0
+    assert target.read_bytes().startswith("\ufeffsentence;no;prediction;probability\r\na naïve film;1;".encode()) or (
+        target.read_bytes().startswith("\ufeffsentence;no;prediction;probability\na naïve film;1;".encode())
+    )
+    again = smart(*words, "--output-delimiter", "tab", "--output-encoding", "cp1252")
+    assert "replacing the file that was there" in again.stderr
+    assert target.read_bytes().split(b"\t")[3:5][0].endswith("a naïve film".encode("cp1252"))
+    before = target.read_bytes()
+    source.write_text("sentence,no\na film,1\na film \U0001f600,2\n", encoding="utf-8")
+    refused = smart(*words, "--output-encoding", "cp1252")
+    assert refused.exit_code == 2
+    assert "--output-encoding cp1252 has no '\U0001f600', which stands in line 3" in refused.stderr
+    assert target.read_bytes() == before
 
 
 def test_missing_options_are_named(home: Home, smart: Smart) -> None:

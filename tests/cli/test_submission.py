@@ -44,6 +44,19 @@ def test_six_files_are_written_byte_by_byte_as_the_course_wants(home: Home, smar
         assert test[0] + "\n" == text.splitlines(keepends=True)[0]
 
 
+def test_files_from_before_that_are_not_written_again_are_named(home: Home, smart: Smart, tmp_path: Path) -> None:
+    data = make_data(home, test_labels=False)
+    for name in ("ckpt1", "ckpt2"):
+        checkpoint = make_checkpoint(home, name, data)
+        save_predictions(home, checkpoint, data.fingerprint, "test", predict(data, "test"))
+    assert "from before" not in smart("predict", "ckpt1", "--submission", tmp_path / "sub").stderr
+    assert "from before" not in smart("predict", "ckpt2", "--submission", tmp_path / "sub").stderr
+    later = smart("predict", "ckpt2", "--submission", tmp_path / "sub", "--split", "dev")
+    assert later.exit_code == 0
+    named = "holds sst-test-output.csv, para-test-output.csv, sts-test-output.csv from before"
+    assert named in later.stderr.replace("\n", " ")
+
+
 def test_an_ensembles_members_run_on_the_test_split_once(home: Home, smart: Smart, tmp_path: Path) -> None:
     data = make_data(home, test_labels=False)
     for seed in (1, 2):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from smartcli.atomic import write_output
 from smartcli.counts import counted
@@ -31,6 +31,10 @@ class Labelled:
     task: str
     rows: int
     content: bytes
+    empty: tuple[str, ...] = ()
+    """Where rows without a text stand, as `file:line`; they have no prediction."""
+    replaced: bool = False
+    """Whether another file of that name was replaced."""
 
 
 def predict_file(
@@ -44,13 +48,17 @@ def predict_file(
     wish: Wish = NO_WISH,
     encoding: str | None = None,
     safe: bool = False,
+    delimiter: str | None = None,
+    output_encoding: str | None = None,
     say: Say = silent,
 ) -> Labelled:
     """Label the rows of `source` (`-`: `stdin`) with a checkpoint and write them to `target` (`-`: returned).
 
     Everything about the files is checked before a model is loaded. UserErrors name the option or `file:line`.
+    A row without a text gets empty cells in place of an answer. `encoding` is that of the input's text; `delimiter` and
+    `output_encoding` are those of a csv or tsv output.
     """
-    from smartcli.data.outputs import format_of, output_format, render
+    from smartcli.data.outputs import TextForm, format_of, output_format, render
     from smartcli.data.rows_to_label import read_inputs
 
     checkpoint = Registry(home).open(name)
@@ -59,26 +67,35 @@ def predict_file(
         encoding = encoding_key({"encoding": encoding}, "--encoding")
     task = task_for(checkpoint, task_name, given, encoding)
     wish.check(task)
+    form = TextForm.of(delimiter, output_encoding)
     if target != STREAM:
         format_of(target)
         check_target(target)
         if source != STREAM and source.exists() and target.exists() and source.samefile(target):
             raise UserError(f"--output {target}: this is the --input file; choose another name")
-    inputs = read_inputs(given, task, encoding)
+    inputs = read_inputs(given, task, encoding, allow_empty=True)
+    kind = output_format(None if target == STREAM else target, inputs)
+    form.check(kind, "stdout" if target == STREAM else str(target))
     wanted = columns_for(task, wish)
     added = check_free(inputs.columns, wanted, f"{inputs.name}: has")
     if len(added) < len(wanted):
         say(f'{inputs.name} has a column "{CLASS}" already, which stays; the class number is left out')
     say(f"{name}: labelling {counted(len(inputs), 'row')} for {task.name}")
-    found = label(home, checkpoint, task, inputs.texts)
-    columns = answers(task, found, wish)
-    kind = output_format(None if target == STREAM else target, inputs)
+    found = label(home, checkpoint, task, [texts for texts in inputs.texts if texts])
+    columns = spread(answers(task, found, wish), [bool(texts) for texts in inputs.texts])
     types = {PREDICTION: type_of_prediction(task), CLASS: int}
-    content = render(inputs, {column: columns[column] for column in added}, kind, types=types, safe=safe)
+    content = render(inputs, {column: columns[column] for column in added}, kind, types=types, safe=safe, form=form)
     if target == STREAM:
-        return Labelled(task.name, len(inputs), content)
+        return Labelled(task.name, len(inputs), content, inputs.empty)
+    replaced = target.exists()
     write_output(target, content)
-    return Labelled(task.name, len(inputs), b"")
+    return Labelled(task.name, len(inputs), b"", inputs.empty, replaced)
+
+
+def spread(columns: Mapping[str, Sequence[Any]], there: Sequence[bool]) -> dict[str, list[Any]]:
+    """Return columns with a value for each row that is `there`, in order, and None for each other one."""
+    values = {name: iter(column) for name, column in columns.items()}
+    return {name: [next(own) if one else None for one in there] for name, own in values.items()}
 
 
 def choose_task(checkpoint: Checkpoint, name: str | None) -> Task:

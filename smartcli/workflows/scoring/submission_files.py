@@ -23,6 +23,8 @@ class Submission:
 
     files: dict[str, int]
     left_out: list[str]
+    others: tuple[str, ...] = ()
+    """Submission files in the folder that this call did not write."""
 
 
 def write_submission(
@@ -54,7 +56,9 @@ def write_submission(
             texts[course.file(one)] = submission_text(course, rows, data_set.tasks.get(course.task).kind)
             counts[course.file(one)] = len(rows)
     _write(folder, texts)
-    return Submission(counts, skipped_rows(data_set, splits))
+    every = (course.file(one) for one in COURSE_SPLITS for course in COURSE_TASKS)
+    others = tuple(file for file in every if file not in texts and (folder / file).exists())
+    return Submission(counts, skipped_rows(data_set, splits), others)
 
 
 def _write(folder: Path, texts: dict[str, str]) -> None:
