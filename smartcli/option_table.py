@@ -243,3 +243,9 @@ RUN_ONLY: frozenset[str] = frozenset({"threads", "device", "precision", "save_ev
 
 skip_bad_steps is one of them, since a run that a bad step stopped would stop there again for ever.
 """
+TEXT_OPTIONS: tuple[str, ...] = (
+    *("data", "encoder", "revision", "init", "tasks", "max_length", "dropout", "attention_dropout"),
+    *("epochs", "batch_size", "lr", "weight_decay", "warmup", "lr_schedule", "clip_norm"),
+    *("seed", "device", "threads", "max_steps", "save_every"),
+)
+"""Those that pretrain-text has: what needs labels does nothing there."""

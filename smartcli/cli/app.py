@@ -35,6 +35,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("init", "init", "init", _TRAIN),
     Entry("prepare", "prepare", "prepare", _TRAIN),
     Entry("pretrain-qqp", "pretrain_qqp", "pretrain_qqp", _TRAIN),
+    Entry("pretrain-text", "pretrain_text", "pretrain_text", _TRAIN),
     Entry("finetune", "finetune", "finetune", _TRAIN),
     Entry("distill", "distill", "distill", _TRAIN),
     Entry("sweep", "sweep", "sweep", _TRAIN),

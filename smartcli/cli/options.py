@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -147,6 +147,16 @@ def _extras() -> list[inspect.Parameter]:
 
 def training_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give `command(ctx, options, …)` every training option; its own further parameters stay first."""
+    return _with(command, [*_settings(), *_extras()])
+
+
+def options_among(names: Sequence[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the training options of these keys alone, as `training_options` does with all."""
+    fields_of = {field_of(name) for name in names}
+    return lambda command: _with(command, [p for p in (*_settings(), *_extras()) if p.name in fields_of])
+
+
+def _with(command: Callable[..., None], given: list[inspect.Parameter]) -> Callable[..., None]:
     own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "options"]
     keys = {field_of(option.key): option.key for option in OPTIONS}
     loose = [p.name for p in _extras() if p.name not in ("config", "recipe")]
@@ -158,7 +168,7 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
         command(options=options, **{p.name: values[p.name] for p in own})
 
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-    parameters += [*_settings(), *_extras()]
+    parameters += given
     run.__signature__ = inspect.Signature(parameters, return_annotation=None)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     run.__name__, run.__doc__, run.__module__ = command.__name__, command.__doc__, command.__module__

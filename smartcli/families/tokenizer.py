@@ -64,6 +64,15 @@ class SentenceTokenizer:
         encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(one.ids, dtype=np.int32) for one in encoded]
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """What its tokenizer.json holds."""
+        return self._content
+
+    def vocabulary(self) -> dict[str, int]:
+        """Return each piece's id, added tokens included."""
+        return dict(self._tokenizer.get_vocab(with_added_tokens=True))
+
     def ends(self, text: str) -> list[int]:
         """Return where each token of `text` ends, in characters, as `encode` finds the tokens."""
         return [stop for _, stop in self._tokenizer.encode(text, add_special_tokens=False).offsets]

@@ -12,7 +12,7 @@ from smartcli.tasks import VOTES, Vote
 
 META = "smart.json"
 FORMAT = 1
-KINDS = ("pretrain-qqp", "finetune", "ensemble", "soup", "distill")
+KINDS = ("pretrain-qqp", "finetune", "ensemble", "soup", "distill", "pretrain-text")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,8 @@ class Lineage(Stored):
     """How an ensemble's members are combined, where not by their mode."""
     teacher: dict[str, Any] | None = field(default=None, metadata=MAY_LACK)
     """What `--teacher` was: name, manifest, an ensemble's members, temperature, label share, unlabelled rows."""
+    text: dict[str, Any] | None = field(default=None, metadata=MAY_LACK)
+    """What pretrain-text trained on: splits, tasks, counts, and the held-out loss before and after."""
 
     @classmethod
     def read_field(cls, key: str, value: Any) -> Any:

@@ -40,7 +40,7 @@ class RunHeader(Stored):
     """What a training stores about itself in run.json when it starts, beside its name."""
 
     command: str = ""
-    """finetune, pretrain-qqp or distill."""
+    """finetune, pretrain-qqp, distill or pretrain-text."""
     argv: list[str] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     data: DataRecord = field(default_factory=DataRecord)
@@ -49,6 +49,8 @@ class RunHeader(Stored):
     created: str = ""
     teacher: dict[str, Any] | None = field(default=None, metadata=MAY_LACK)
     """As a checkpoint's lineage has it."""
+    text: dict[str, Any] | None = field(default=None, metadata=MAY_LACK)
+    """The text of pretrain-text, as far as it is known when it starts."""
 
     @classmethod
     def read_field(cls, key: str, value: Any) -> Any:

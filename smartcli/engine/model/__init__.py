@@ -15,6 +15,7 @@
 - heads: task heads, by kind and pair mode, never by a task's name
 - layer: a transformer layer: attention, then the feed-forward part, each with a LayerNorm after its sum
 - local_attention: a token reads the tokens up to a distance on either side
+- mlm_head: the head of a masked language model, tied to the embeddings
 - multitask: the encoder and the heads of all tasks, as one module over packed batches
 - packing: padding-free batches: the tokens of all sentences end to end, and padded views for attention alone
 - part: what a batch is part of: of a step that several processes share, each has some rows and knows where they stand

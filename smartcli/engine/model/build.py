@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from smartcli.config import Settings
 from smartcli.engine.model.encoder import Encoder
@@ -69,6 +69,11 @@ def encoder_bytes(model: MultiTaskModel) -> bytes:
 def head_bytes(model: MultiTaskModel) -> bytes:
     """Return all heads as safetensors."""
     return save({name: tensor.cpu().clone() for name, tensor in head_tensors(model).items()}, METADATA)
+
+
+def module_bytes(module: nn.Module) -> bytes:
+    """Return a module's parameters as safetensors under their own names."""
+    return save({name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}, METADATA)
 
 
 def load_heads(model: MultiTaskModel, raw: bytes, tasks: tuple[str, ...], where: str) -> None:

@@ -22,7 +22,7 @@ from smartcli.engine.model.residual import add_and_norm
 from smartcli.engine.model.rotary import turns
 from smartcli.families.spec import EncoderSpec
 
-Pooling = Literal["cls", "pooler", "mean"]
+Pooling = Literal["cls", "pooler", "mean", "tokens"]
 
 
 def _table(rows: int, width: int) -> nn.Embedding:
@@ -60,7 +60,10 @@ class Encoder(nn.Module):
     def forward(
         self, words: Tensor, batch: PackedBatch, *, pooling: Pooling = "cls", dropout: Dropout = no_dropout
     ) -> Tensor:
-        """Return one vector a sentence, (S, D): the first token's, the pooler's, or the tokens' mean."""
+        """Return one vector a sentence, (S, D): the first token's, the pooler's, or the tokens' mean.
+
+        With "tokens" each token's own, (T, D).
+        """
         # Word vectors are an argument and not looked up here: SMART perturbs them, and reads their gradient.
         x = add_and_norm(words, None, self._places(words, batch), self.norm)[0]
         x = dropout(x, self.dropout, "token", "embeddings")
@@ -81,7 +84,7 @@ class Encoder(nn.Module):
                 attention_p=self.attention_dropout,
                 place=f"layer{number}",
                 # Nothing after the last layer's attention is read but the first rows, unless all of them are pooled.
-                first_only=number == last and pooling != "mean",
+                first_only=number == last and pooling not in ("mean", "tokens"),
             )
         if pooling == "mean":
             return mean_rows(x, batch)

@@ -28,6 +28,8 @@
 - step_record: A step's line of the log
 - surgery: gradient surgery (PCGrad, Yu et al
 - task_gradients: the gradients of several tasks apart, each in a flat row, for surgery without host reads
+- text_loop: masked-language-model training of an encoder on sentences
 - update: one optimizer update: the loss, gradients (with surgery or without), checks, clipping, AdamW
 - waiting: a step that the loop has asked for and not yet heard of, and what is said where memory runs out in it
+- word_masks: which tokens a masked language model has to guess, and what stands in their place
 """

@@ -86,10 +86,11 @@ def verified(folder: Path) -> tuple[Manifest, CheckpointMeta]:
             folder, META, f"its settings or tasks are not such as this smart-finetune writes ({error})"
         ) from None
     own_files = () if meta.ensemble else (*ENCODER_FILES, "heads.safetensors")
-    for file in (*own_files, PREDICTIONS):
+    headless = meta.kind == "pretrain-text"
+    for file in (*own_files, *([] if headless else [PREDICTIONS])):
         if file not in manifest.files:
             raise Damaged(folder, file, f"the file is missing; a checkpoint of kind {meta.kind} has one")
-    if not len(tasks):
+    if not len(tasks) and not headless:
         raise Damaged(folder, META, "it names no task")
     return manifest, meta
 

@@ -77,6 +77,8 @@ def evaluate(
 def _all_on(home: Home, registry: Registry, data: str | None, notes: list[str]) -> tuple[Subject, list[Checkpoint]]:
     """Return the data set of `--data`, else the one prepared last, and every checkpoint trained on it."""
     opened, problems = registry.scan()
+    # One of pretrain-text has no head, and nothing to score.
+    opened = [checkpoint for checkpoint in opened if checkpoint.meta.tasks]
     notes += [f"left out: {problem}; `smart checkpoints verify` looks closer" for problem in problems]
     if not opened:
         for note in notes:

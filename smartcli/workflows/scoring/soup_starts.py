@@ -26,6 +26,8 @@ def check_one_start(registry: Registry, members: Sequence[Checkpoint]) -> None:
     if len(members) < 2:
         raise UserError(f"a soup needs at least two members, found {members[0].name} alone")
     for member in members:
+        if not member.meta.tasks:
+            raise UserError(f"{member.name} is an encoder without a head; a soup is of trained runs")
         if member.kind in ("ensemble", "soup"):
             raise UserError(f"{member.name} is {_article(member.kind)} itself; name its members, or leave it out")
     first, *others = members

@@ -95,6 +95,11 @@ def shared_tasks(checkpoint: Checkpoint, tasks: TaskTable, where: str) -> tuple[
     """Return the tasks of `tasks` that a checkpoint has a head for; UserError where a head does not fit."""
     heads = {task.name: task for task in checkpoint.heads}
     shared = tuple(task for task in tasks if task.name in heads)
+    if not heads:
+        raise UserError(
+            f"{checkpoint.name} is an encoder without a head, which predicts nothing; train one from it with: smart "
+            f"finetune --init {checkpoint.name}"
+        )
     if not shared:
         raise UserError(
             f"{checkpoint.name} has heads for {', '.join(heads)}, but {where} has the tasks {', '.join(tasks.names)}"

@@ -15,6 +15,8 @@
 - settings: every training option in force: default < encoder preset < recipe < `--config` < flag
 - signals: signals during a training: finish the step, save, end; a second Ctrl-C ends at once
 - teaching: what a teacher says of the train rows, and of rows without labels: predicted once, and kept
+- text_rows: the sentences of a data set's tasks, each once, and those that are held out of training on them
+- text_training: `smart pretrain-text`: masked-language-model training on the tasks' own sentences
 - train: one training from settings to a registered checkpoint, resumable at any step
 - training_inputs: what a training reads before it starts: data set, tokens, encoder or `--init` checkpoint, and the
   model

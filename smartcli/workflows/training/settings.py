@@ -31,6 +31,16 @@ if TYPE_CHECKING:
 INHERITED = ("encoder", "revision", "pair_mode", "pooling")
 """What `--init` brings; another value beside it is refused."""
 ENCODER_VARIABLE = "SMART_ENCODER"
+TEXT_DEFAULTS = {
+    "epochs": 3,
+    "batch_size": 32,
+    "lr": 5e-5,
+    "lr_schedule": "linear",
+    "warmup": 0.06,
+    "weight_decay": 0.01,
+    "clip_norm": 1.0,
+}
+"""What training on masked words takes, whatever the encoder: presets are for fine-tuning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +97,7 @@ def resolve(
     check_kinds(wanted, data_set.tasks)
     initial = _initial(home, wanted.init)
     encoder, encoder_source = _encoder(wanted, by_user, data_set, initial)
-    preset = preset_source(encoder)
+    preset = None if command == "pretrain-text" else preset_source(encoder)
 
     settings = _defaults(command, wanted.schedule, data_set.tasks.names)
     sources = dict.fromkeys(OPTION_OF, "default")
@@ -190,6 +200,8 @@ def _defaults(command: str, schedule: str, tasks: tuple[str, ...]) -> Settings:
     from smartcli.data.paper import paper
 
     settings = Settings()
+    if command == "pretrain-text":
+        return apply(settings, TEXT_DEFAULTS, command)
     if command == "pretrain-qqp":
         return replace(settings, epochs=PerTask(1))
     if schedule == "sequential":
@@ -223,7 +235,9 @@ def _initial(home: Home, name: str | None) -> _Initial | None:
         raise UserError(f"--init {name}: this is an ensemble, which has no weights of its own; name one of its members")
     encoder = meta.encoder or EncoderRecord()
     values = {"encoder": encoder.id, "revision": encoder.revision}
-    values |= {key: meta.settings[key] for key in ("pair_mode", "pooling")}
+    if meta.kind != "pretrain-text":
+        # It has no head, and so nothing that reads pairs or pools.
+        values |= {key: meta.settings[key] for key in ("pair_mode", "pooling")}
     return _Initial(name, {key: value for key, value in values.items() if value is not None})
 
 
@@ -245,6 +259,8 @@ def _encoder(
 def _refuse_other(settings: Settings, initial: _Initial, sources: list[SettingSource]) -> None:
     for key in INHERITED:
         asked, brought = getattr(settings, key), initial.values.get(key)
+        if key in ("pair_mode", "pooling") and key not in initial.values:
+            continue
         by = next((source for source in reversed(sources) if key in source.values), None)
         if by is None or asked == brought or (key == "encoder" and _same_folder(asked, brought)):
             continue
