@@ -86,6 +86,7 @@ RUN: list[tuple[str, str, dict[str, str], str]] = [
     ("settings.md", DEMO, {}, "parameters"),
     ("resume.md", DEMO, {}, "long: dev scores"),
     ("sweep.md", DEMO, {}, "together"),
+    ("pretrain-text.md", DEMO, {"--rows 48": "--rows 16", "--max-steps 20": "--max-steps 4"}, "masked words:"),
     ("distill.md", DEMO, {"--rows 48": "--rows 16"}, "greedy soup"),
     ("compare.md", DEMO, {"--rows 48": "--rows 16"}, "B = smart-* (2 checkpoints)"),
     ("gpu.md", DEMO, {}, "memory"),

@@ -54,6 +54,6 @@ def pretrain_text(
         state.say(f'"{outcome.name}" is finished already, with these settings; nothing to do')
     state.out.print(
         f"held-out loss on masked words: {text['before']:.4f} before, {text['after']:.4f} after "
-        f"({text['masked']:,} words' pieces of {text['held_out']:,} sentences)"
+        f"({text['masked']:,} tokens of {text['held_out']:,} sentences)"
     )
     state.say(f"registered as {outcome.name} in {meta.seconds or 0:.0f} s; next: smart finetune --init {outcome.name}")
