@@ -79,6 +79,10 @@ class Settings:
     label_smoothing: PerTask[float] = PerTask(0.0)
     ordinal: PerTask[float] = PerTask(0.0)
     regression_loss: Literal["raw", "unit"] = "raw"
+    task_weights: PerTask[float] = PerTask(1.0)
+    balance: Literal["none", "uncertainty", "gradnorm"] = "none"
+    balance_alpha: float = 1.5
+    balance_lr: float = 0.01
     clip_norm: float = 0.0
     ema: float = 0.0
     class_weights: Literal["table", "balanced", "off"] = "table"
@@ -269,7 +273,7 @@ def _limits(option: Option) -> str:
 def check_task_names(settings: Settings, known: tuple[str, ...]) -> None:
     """Raise a UserError when an option names a task that the table lacks (`--lambda sts=1,foo=2`)."""
     named = [("--tasks", settings.tasks or ())]
-    for key in ("epochs", "batch_size", "label_smoothing", "ordinal", "lambda", "mu"):
+    for key in ("epochs", "batch_size", "label_smoothing", "ordinal", "task_weights", "lambda", "mu"):
         value = cast("PerTask[Any]", getattr(settings, field_of(key)))
         named.append((OPTION_OF[key].flag, tuple(task for task, _ in value.by_task)))
     for flag, tasks in named:

@@ -137,6 +137,40 @@ OPTIONS: tuple[Option, ...] = (
         _OPTIM,
         ("raw", "unit"),
     ),
+    Option(
+        "task_weights",
+        "task-float",
+        "What a task's part of the loss, penalties included, is multiplied by, beside its weight in tasks.toml: "
+        "task=N,…, or N for all.",
+        _OPTIM,
+        low=0,
+        above_low=True,
+    ),
+    Option(
+        "balance",
+        "str",
+        "Weights of the tasks of a step that are learnt: by the noise of their labels (uncertainty: Kendall et al. "
+        "2018), or so that their gradients' norms follow their progress (gradnorm: Chen et al. 2018).",
+        _OPTIM,
+        ("none", "uncertainty", "gradnorm"),
+    ),
+    Option(
+        "balance_alpha",
+        "float",
+        "GradNorm's exponent: 0 makes the norms equal, more favours tasks that learn slowly.",
+        _OPTIM,
+        low=0,
+        high=3,
+    ),
+    Option(
+        "balance_lr",
+        "float",
+        "Learning rate of the weights that --balance learns.",
+        _OPTIM,
+        low=0,
+        high=1,
+        above_low=True,
+    ),
     Option("clip_norm", "float", "Largest gradient norm, encoder and heads together; 0 is off.", _OPTIM, low=0),
     Option(
         "ema",

@@ -2,6 +2,7 @@
 
 - accumulation: gradient accumulation: one update from several batches, in the memory of one
 - averaged_weights: averaged weights (EMA): what is evaluated and kept is an average over the training
+- balance: `--balance`: weights of the tasks that are learnt as training goes, and what every way shares
 - batches: from row numbers to packed batches on the device, on a thread of their own
 - dev_scores: dev scores of a model in training: every task with a head, and a fixed sample of training rows
 - division: A step divided among processes: which examples each takes, and the batch that they make
@@ -10,6 +11,7 @@
   time
 - gradient_share: each task's share of the gradient, read off one that every step has anyway
 - gradients: gradients of one step: where they are kept, their norm, clipping, and the embedding table's few rows
+- gradnorm: GradNorm, weights under which every task's gradient has the norm that its progress calls for
 - job: what a training is given, where it reports, and what it ends with
 - layer_decay: layer-wise learning-rate decay: lower layers learn more slowly
 - loop: the training loop: phases of steps, dev scores after each epoch, saves, and a stop at any step
@@ -29,6 +31,8 @@
 - surgery: gradient surgery (PCGrad, Yu et al
 - task_gradients: the gradients of several tasks apart, each in a flat row, for surgery without host reads
 - text_loop: masked-language-model training of an encoder on sentences
+- task_weights: fixed weights of the tasks' parts in the loss
+- uncertainty: each task is weighted by the noise of its labels, which is learnt
 - update: one optimizer update: the loss, gradients (with surgery or without), checks, clipping, AdamW
 - waiting: a step that the loop has asked for and not yet heard of, and what is said where memory runs out in it
 - word_masks: which tokens a masked language model has to guess, and what stands in their place

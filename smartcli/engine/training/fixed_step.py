@@ -8,7 +8,7 @@ With surgery each task's pass is recorded alone, and so is the update, so that b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -67,7 +67,7 @@ class FixedUpdater(Updater):
     def _most_numbers(self) -> int:
         terms = len(self.objective.terms)
         # Each term has a value and perhaps two further numbers a task, and a few of its own.
-        return max(16 + terms * (4 * len(self.own) + 8), 2 + len(self.own) ** 2)
+        return max(16 + terms * (4 * len(self.own) + 8), 2 + len(self.own) ** 2 + len(self.own))
 
     @property
     def problem(self) -> str | None:
@@ -113,7 +113,7 @@ class FixedUpdater(Updater):
     def _whole(self, shape: PassShape, probe: bool, check: bool) -> list[list[Key]]:
         def work() -> list[Key]:
             loss = self.differentiate(self._read(shape), probe=probe, check=check)
-            names = self._note(0, loss.numbers())
+            names = self._note(0, loss)
             self._update(self.gradients.norm(), 1, self.log[0, :0])
             self.gradients.clear()
             return names
@@ -140,7 +140,7 @@ class FixedUpdater(Updater):
             loss = self.objective.loss(given, words, self.streams, probe=probe, check=check)
             by_words = self.apart.take(task, loss.total, words, given.batch)
             self._measure_squares(loss, words, by_words, given, probe=probe)
-            return self._note(row, loss.numbers())
+            return self._note(row, loss)
 
         return work
 
@@ -158,8 +158,11 @@ class FixedUpdater(Updater):
         batch, labels, of_term = read(self.inputs[shape], shape)
         return TrainingBatch(batch, labels, of_term)
 
-    def _note(self, row: int, numbers: Mapping[Key, Tensor]) -> list[Key]:
-        """Write numbers to a row of the log, and whether those of the loss are finite; return their names."""
+    def _note(self, row: int, loss: StepLoss) -> list[Key]:
+        """Write a pass's numbers to a row of the log, and whether those of the loss are finite; return their names."""
+        numbers = loss.numbers()
+        if self.objective.balance is not None:
+            self.objective.balance.take(loss.parts, loss.squares)
         self.log[row, : len(numbers)] = torch.stack([value.double().view(()) for value in numbers.values()])
         of_loss = [value.float() for (_, kind, _), value in numbers.items() if kind in ("total", "value")]
         self.sound[row] = torch.isfinite(torch.stack(of_loss)).all()
@@ -167,10 +170,14 @@ class FixedUpdater(Updater):
 
     def _update(self, norm: Tensor, passes: int, gram: Tensor) -> None:
         """Clip and apply the gradients unless their norm, a loss of the passes or a step before is not finite."""
-        last = torch.cat([torch.stack([norm.double(), self.halted.double()]), gram.double()])
+        balance = self.objective.balance
+        weights = self.log[-1, :0] if balance is None else balance.weights
+        last = torch.cat([torch.stack([norm.double(), self.halted.double()]), gram.double(), weights])
         self.log[-1, : len(last)] = last
         sound = self.sound[:passes].all() & torch.isfinite(norm)
         self.halted.copy_(torch.where(sound, self.halted, torch.ones_like(self.halted)))
+        if balance is not None:
+            balance.follow(self.halted)
         if self.apart is None:
             self.gradients.finish(norm, 0.0)
         if self.settings.clip_norm > 0:
@@ -206,6 +213,9 @@ class FixedUpdater(Updater):
             if outcome.bad is None:
                 outcome.take_norm(norm)
             n = len(tasks)
+            if (balance := self.objective.balance) is not None:
+                weights = log[-1, 2 + (n * n if n > 1 else 0) :].tolist()
+                outcome.weights = dict(zip(balance.names, weights, strict=False))
             if n > 1:
                 gram = log[-1, 2 : 2 + n * n].view(n, n)
                 outcome.cosines = {f"{tasks[i]},{tasks[j]}": c for (i, j), c in surgery.conflicts(gram).items()}

@@ -169,7 +169,7 @@ class Trainer:
         for pair, cosine in outcome.cosines.items():
             entry = at.conflicts.setdefault(pair, [0, 0.0, 0])
             at.conflicts[pair] = [entry[0] + (cosine < 0), entry[1] + cosine, entry[2] + 1]
-        for task, norm in outcome.norms.items():
+        for task, norm in outcome.norms.items() if waiting.logged else ():
             at.task_norms[task] = at.task_norms.get(task, 0.0) + norm
         event = step_event(prepared, outcome, phase.key if len(self.phases) > 1 else None, at, self._seconds())
         (self.callbacks.record if waiting.logged else self.callbacks.tick)(event)

@@ -16,7 +16,8 @@ from smartcli.engine.model.multitask import MultiTaskModel
 from smartcli.engine.streams import Streams
 from smartcli.engine.terms.ascent_by_derivatives import outputs_and_change
 from smartcli.engine.terms.base import CleanPass, Measured, Term, TrainingBatch
-from smartcli.engine.training.outcome import TOTAL, Key, square_of
+from smartcli.engine.training.balance import Balance
+from smartcli.engine.training.outcome import TOTAL, Key, part_of, square_of
 
 
 @dataclass
@@ -25,6 +26,8 @@ class StepLoss:
 
     total: Tensor
     found: dict[str, Measured]
+    parts: dict[str, Tensor] = field(default_factory=dict)
+    """By task, where weights are learnt: its part of the total before the task's weights."""
     squares: dict[str, Tensor] = field(default_factory=dict)
     """By task, where it was asked for: the squared norm of its gradient (gradient_share.py)."""
 
@@ -34,6 +37,7 @@ class StepLoss:
         for term, measured in self.found.items():
             if isinstance(measured.skipped, Tensor):
                 out[term, "skipped", ""] = measured.skipped
+        out |= {part_of(task): part for task, part in self.parts.items()}
         out |= {square_of(task): square for task, square in self.squares.items()}
         return {name: value.detach() for name, value in out.items()}
 
@@ -47,6 +51,7 @@ class StepLoss:
         self.total = numbers[TOTAL]
         for name, group in self._places():
             group[name[2]] = numbers[name]
+        self.parts = {task: numbers[part_of(task)] for task in self.parts}
         self.squares = {task: numbers[square_of(task)] for task in self.squares}
 
     def _places(self) -> Iterator[tuple[Key, dict[str, Tensor]]]:
@@ -64,6 +69,10 @@ class Objective:
     model: MultiTaskModel
     terms: tuple[Term, ...]
     bf16: bool = False
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    """What each task's part is multiplied by (task_weights.py); of one that is not there the table's weight."""
+    balance: Balance | None = None
+    """A further factor that is learnt."""
 
     def loss(
         self, given: TrainingBatch, words: Tensor, streams: Streams, *, probe: bool = False, check: bool = False
@@ -79,13 +88,18 @@ class Objective:
             clean = self._clean(terms, given, words, streams)
             total: Tensor | None = None
             found: dict[str, Measured] = {}
+            parts: dict[str, Tensor] = {}
             for term in terms:
                 found[term.name] = term.measure(clean, streams, probe=probe, check=check)
                 for task, value in found[term.name].values.items():
-                    weighted = self.model.tasks.get(task).weight * term.weight(task) * value
+                    weighted = self.fixed.get(task, self.model.tasks.get(task).weight) * term.weight(task) * value
+                    if self.balance is not None:
+                        weighted = self.balance.weight(task).to(value.dtype) * weighted
+                        part = term.weight(task) * value.detach()
+                        parts[task] = parts[task] + part if task in parts else part
                     total = weighted if total is None else total + weighted
         assert total is not None
-        return StepLoss(total, found)
+        return StepLoss(total, found, parts)
 
     def _clean(self, terms: list[Term], given: TrainingBatch, words: Tensor, streams: Streams) -> CleanPass:
         """Return f(x), in the same pass with a derivative where a term asks for one (one term at most can)."""

@@ -18,6 +18,11 @@ def square_of(task: str) -> Key:
     return ("", "square", task)
 
 
+def part_of(task: str) -> Key:
+    """Return the name of a task's part of the total before its weights."""
+    return ("", "part", task)
+
+
 @dataclass
 class Numbers:
     """A term's numbers of a step as Python floats: its values by task, and what the log shows beside them by name."""
@@ -51,6 +56,8 @@ class Outcome:
     """Cosine of each pair of task gradients, `a,b`, with surgery on."""
     norms: dict[str, float] = field(default_factory=dict)
     """By task: the norm of its gradient by the word vectors, where it was measured."""
+    weights: dict[str, float] = field(default_factory=dict)
+    """By task: what its part was multiplied by, where that is learnt."""
     grad_norm: float = math.nan
     bad: str | None = None
     bad_tasks: tuple[str, ...] = ()
@@ -81,7 +88,7 @@ def outcome_of(parts: Iterable[Mapping[Key, float]], lr: float) -> Outcome:
                 totals.append(value)
             elif kind == "square":
                 squares[key] = value
-            else:
+            elif kind != "part":
                 out.found.setdefault(term, Numbers()).add(kind, key, value)
     out.norms = norms_of(squares)
     for name, numbers in out.found.items():

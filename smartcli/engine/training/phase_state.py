@@ -16,6 +16,7 @@ from smartcli.engine.streams import Streams
 from smartcli.engine.terms.base import Context
 from smartcli.engine.terms.term_table import make_terms
 from smartcli.engine.training.averaged_weights import AveragedWeights
+from smartcli.engine.training.balance import make_balance
 from smartcli.engine.training.fixed_step import FixedUpdater
 from smartcli.engine.training.gradients import Gradients
 from smartcli.engine.training.layer_decay import rates_of
@@ -23,6 +24,7 @@ from smartcli.engine.training.objective import Objective
 from smartcli.engine.training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
 from smartcli.engine.training.recorder import MakeRecorder
 from smartcli.engine.training.schedule import Phase
+from smartcli.engine.training.task_weights import task_weights
 from smartcli.engine.training.update import Updater
 from smartcli.errors import UserError
 
@@ -66,17 +68,19 @@ class PhaseState:
         self.streams = Streams(settings.seed, phase.key, device)
         self.terms = make_terms(Context(model, settings, phase.tasks, bf16))
         self.best: dict[str, Tensor] | None = None
-        fixed = recorder is not None
+        of_fixed_shape = recorder is not None
+        fixed = task_weights(settings, model.tasks)
+        self.balance = make_balance(settings, [model.tasks.get(task) for task in phase.tasks], fixed, device)
         # The learning rate, and how much stays of what follows the weights.
         self.average = AveragedWeights(self.named, settings.ema) if settings.ema > 0 else None
         rates = torch.zeros(1 + len(self.terms) + (self.average is not None), device=device)
         layers = model.encoder.spec.layers
         slower = rates_of((name for name, _ in self.named), settings.layer_decay, layers)
-        self.optimizer = make_optimizer(self.named, settings, rates[0] if fixed else None, slower)
+        self.optimizer = make_optimizer(self.named, settings, rates[0] if of_fixed_shape else None, slower)
         parts: dict[str, Any] = {
-            "objective": Objective(model, self.terms, bf16),
+            "objective": Objective(model, self.terms, bf16, fixed, self.balance),
             "settings": settings,
-            "gradients": Gradients([p for _, p in self.named], table, spare_row=fixed),
+            "gradients": Gradients([p for _, p in self.named], table, spare_row=of_fixed_shape),
             "optimizer": self.optimizer,
             "streams": self.streams,
             "shared": [p for _, p in encoder if p.requires_grad and p is not table],
@@ -132,6 +136,7 @@ class PhaseState:
             "streams": self.streams.state(),
             "best": self.best or {},
             **{file: group for follower in self.updater.followers for file, group in follower.state().items()},
+            **({} if self.balance is None else self.balance.state()),
         }
 
     def restore(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
@@ -140,6 +145,8 @@ class PhaseState:
         self.streams.restore(dict(tensors["streams"]))
         for follower in self.updater.followers:
             follower.restore(tensors)
+        if self.balance is not None:
+            self.balance.restore(tensors)
         self.weights_changed()
         if "best" in tensors:
             device = next(self.model.parameters()).device

@@ -46,7 +46,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A saved run: `position`, and tensors under the file names model, optimizer, streams, teacher, average, best."""
+    """A saved run: `position`, and tensors by file: model, optimizer, streams, teacher, average, balance, best."""
 
     position: Position
     tensors: Mapping[str, Mapping[str, Tensor]]

@@ -24,6 +24,8 @@ def step_event(prepared: Prepared, outcome: Outcome, phase: str | None, at: Posi
         scalars |= found.scalars
     if outcome.norms:
         numbers["task_grad_norm"] = _finite(outcome.norms)
+    if outcome.weights:
+        numbers["task_weight"] = _finite(outcome.weights)
     return StepEvent(
         step=at.total,
         epoch=prepared.step.epoch,

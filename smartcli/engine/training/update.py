@@ -85,11 +85,17 @@ class Updater:
             parts, cosines = self.differentiate_apart(prepared.gradients, probe=probe, check=check)
         outcome = outcome_of([part.floats() for part in parts], self.learning_rate(prepared.step.number))
         outcome.cosines = cosines
+        if (balance := self.objective.balance) is not None:
+            outcome.weights = dict(zip(balance.names, balance.weights.tolist(), strict=True))
         if outcome.bad is None:
             # Before anything is changed: a gradient that overflowed leaves weights and optimizer as they were.
             norm = self.gradients.norm()
             outcome.take_norm(float(norm))
             if outcome.bad is None:
+                if balance is not None:
+                    for part in parts:
+                        balance.take(part.parts, part.squares)
+                    balance.follow()
                 self._apply(norm, outcome.lr, prepared.step.number)
         self.gradients.clear()
         return outcome
@@ -125,7 +131,9 @@ class Updater:
         self, loss: StepLoss, words: Tensor, gradient: Tensor | None, given: TrainingBatch, *, probe: bool
     ) -> None:
         """Have `loss` hold each task's squared norm in the gradient by `words` (T, E), where a phase has several."""
-        if probe and len(self.own) > 1 and words.requires_grad:
+        balance = self.objective.balance
+        wanted = probe or (balance is not None and balance.reads_gradients)
+        if wanted and len(self.own) > 1 and words.requires_grad:
             # A process may have no rows of this step, and so no gradient, but takes part in the sum.
             loss.squares = squares_by_task(torch.zeros_like(words) if gradient is None else gradient, given.batch)
 

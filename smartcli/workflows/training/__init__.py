@@ -1,5 +1,6 @@
 """From settings to a registered checkpoint.
 
+- balance_checks: options that balance the tasks of a step: refused where steps give them nothing to balance
 - dry_run: what a training would do and take, from its settings and a short probe; nothing is trained or kept
 - finish: from a finished training to a checkpoint in the registry
 - first_process: one training in a process of its own: the engine's loop joined with the run folder, its log and the

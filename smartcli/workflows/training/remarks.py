@@ -17,6 +17,11 @@ def remarks(job: Job) -> list[str]:
         said.append(
             f"--surgery {job.settings.surgery} has no effect: gradients conflict between tasks, and {each} one alone"
         )
+    if all(len(phase.tasks) == 1 for phase in phases) and any(_weight(job, name) != 1.0 for name in job.tasks.names):
+        said.append(
+            "--task-weights has hardly any effect: it weighs the tasks of a step against each other, and each step of "
+            "this training has one alone"
+        )
     left_out = [name for name in job.tasks.names if not any(name in phase.tasks for phase in phases)]
     if left_out:
         cut = [
@@ -39,3 +44,7 @@ def remarks(job: Job) -> list[str]:
         if all(task.kind == "regression" for task in job.tasks):
             said.append("--sampling balanced has no effect: no task of this training has classes")
     return said
+
+
+def _weight(job: Job, task: str) -> float:
+    return job.settings.task_weights[task]

@@ -13,6 +13,7 @@ from smartcli.errors import UserError
 from smartcli.families.encoder_files import absolute
 from smartcli.home import Home
 from smartcli.option_table import OPTION_OF, OPTIONS, RUN_ONLY
+from smartcli.workflows.training.balance_checks import check_balance
 from smartcli.workflows.training.kind_checks import check_kinds
 from smartcli.workflows.training.setting_sources import (
     LOOSE,
@@ -120,6 +121,7 @@ def resolve(
         sources["data"] = "prepared last"
     if command == "pretrain-qqp":
         settings = _one_task(settings, data_set.tasks.names)
+    check_balance(settings, settings.tasks or data_set.tasks.names)
     return Resolved(
         settings=settings,
         data_set=data_set,
