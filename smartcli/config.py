@@ -87,6 +87,7 @@ class Settings:
     ema: float = 0.0
     class_weights: Literal["table", "balanced", "off"] = "table"
     sampling: Literal["once", "balanced"] = "once"
+    task_sampling: Literal["all", "proportional", "sqrt", "annealed"] = "all"
     surgery: str = "none"
     lam: PerTask[float] = PerTask(1.0)
     mu: PerTask[float] = PerTask(0.0)

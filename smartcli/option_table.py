@@ -197,6 +197,15 @@ OPTIONS: tuple[Option, ...] = (
         _OPTIM,
         ("once", "balanced"),
     ),
+    Option(
+        "task_sampling",
+        "str",
+        "Which tasks a step trains: a batch of every task (all, the paper's way), or one task drawn by its size: "
+        "proportional, sqrt (by the size's square root), or annealed from proportional towards even (Stickland & "
+        "Murray 2019).",
+        _OPTIM,
+        ("all", "proportional", "sqrt", "annealed"),
+    ),
     Option("surgery", "str", "Conflict projection: none, pcgrad, or torchjd:NAME (extra aggregators).", _OPTIM),
     Option("lambda", "task-float", "Weight of the smoothness penalty R_s; 0 is off. N, or task=N,…", _SMART, low=0),
     Option("mu", "task-float", "Weight of the Bregman penalty; 0 is off. N, or task=N,…", _SMART, low=0),

@@ -31,6 +31,7 @@
 - surgery: gradient surgery (PCGrad, Yu et al
 - task_gradients: the gradients of several tasks apart, each in a flat row, for surgery without host reads
 - text_loop: masked-language-model training of an encoder on sentences
+- task_sampling: each step trains one task, drawn by the tasks' sizes
 - task_weights: fixed weights of the tasks' parts in the loss
 - uncertainty: each task is weighted by the noise of its labels, which is learnt
 - update: one optimizer update: the loss, gradients (with surgery or without), checks, clipping, AdamW

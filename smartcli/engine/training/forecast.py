@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 import torch
@@ -26,7 +25,15 @@ from smartcli.engine.training.job import Callbacks, Job
 from smartcli.engine.training.loop import LOG_EVERY, SAVE_SECONDS, TRIM_EVERY, Trainer
 from smartcli.engine.training.phase_state import PhaseState
 from smartcli.engine.training.sampling import groups_of
-from smartcli.engine.training.schedule import Phase, Step, batches_of, steps, update_sizes
+from smartcli.engine.training.schedule import (
+    Phase,
+    Step,
+    batches_of,
+    draws_tasks,
+    epoch_steps,
+    phase_steps,
+    update_sizes,
+)
 from smartcli.engine.training.snapshot import Position, Snapshot
 
 PROBE_SECONDS = 8.0
@@ -97,6 +104,7 @@ def forecast(job: Job, save: Save) -> Forecast:
             name: TaskLoad(
                 rows=len(job.train[name]),
                 batches=(own := batches_of(len(job.train[name]), rows_at_once[name])),
+                # Where tasks are drawn for each step, counted below.
                 epoch_batches=next((_epoch_steps(job, phase) for phase in phases if name in phase.tasks), own),
                 pass_tokens=int(rows.sum()),
                 truncated=cut,
@@ -135,26 +143,27 @@ def _row_lengths(job: Job, split: Split) -> tuple[NDArray[np.int64], int]:
 
 
 def _epoch_steps(job: Job, phase: Phase) -> int:
-    first = phase.tasks[0]
-    return batches_of(len(job.train[first]), update_sizes(job.settings, [first])[first])
+    return epoch_steps(job.settings, phase.tasks, {task: len(job.train[task]) for task in phase.tasks})
 
 
 def _steps_of(job: Job, phase: Phase) -> Iterator[Step]:
     sizes = {task: len(job.train[task]) for task in phase.tasks}
-    batch_sizes = update_sizes(job.settings, phase.tasks)
-    groups = groups_of(job.settings, job.tasks, job.train, phase.tasks)
-    return islice(steps(job.settings.seed, sizes, batch_sizes, phase.tasks, phase.epochs, groups), phase.steps)
+    return phase_steps(job.settings, phase, sizes, groups_of(job.settings, job.tasks, job.train, phase.tasks))
 
 
 def _walk(job: Job, phase: Phase, lengths: dict[str, NDArray[np.int64]], out: Forecast) -> NDArray[np.int64]:
     """Count examples and tokens of every step of a phase into `out`; return tokens by step."""
-    tokens = np.zeros(phase.steps, np.int64)
+    tokens, taken = np.zeros(phase.steps, np.int64), dict.fromkeys(phase.tasks, 0)
     for at, step in enumerate(_steps_of(job, phase)):
         for task, rows in step.rows.items():
             count = int(lengths[task][rows].sum())
             tokens[at] += count
             out.tasks[task].tokens += count
             out.tasks[task].examples += len(rows)
+            taken[task] += 1
+    if draws_tasks(job.settings, phase.tasks):
+        for task, count in taken.items():
+            out.tasks[task].epoch_batches = round(count * _epoch_steps(job, phase) / phase.steps)
     out.steps += phase.steps
     return tokens
 

@@ -21,7 +21,7 @@ from smartcli.engine.training.outcome import Outcome
 from smartcli.engine.training.phase_state import PhaseState, load_model
 from smartcli.engine.training.recorder import not_recorded, recorder_for
 from smartcli.engine.training.sampling import groups_of
-from smartcli.engine.training.schedule import Phase, steps, update_sizes
+from smartcli.engine.training.schedule import Phase, phase_steps
 from smartcli.engine.training.snapshot import Position, Snapshot
 from smartcli.engine.training.step_record import step_event
 from smartcli.engine.training.waiting import Waiting, memory_explained
@@ -100,12 +100,10 @@ class Trainer:
             state.restore(self.resume.tensors)
         self.resume = None
         sizes = {task: len(job.train[task]) for task in phase.tasks}
-        batch_sizes = update_sizes(job.settings, phase.tasks)
-        groups = groups_of(job.settings, job.tasks, job.train, phase.tasks)
-        all_steps = steps(job.settings.seed, sizes, batch_sizes, phase.tasks, phase.epochs, groups)
+        all_steps = phase_steps(job.settings, phase, sizes, groups_of(job.settings, job.tasks, job.train, phase.tasks))
         self.last_epoch = None
         # A stop leaves this loop by an exception, which would keep the thread alive as long as its traceback.
-        with closing(ahead(self.batcher.over(islice(all_steps, at.step, phase.steps)), lambda made: made)) as batches:
+        with closing(ahead(self.batcher.over(islice(all_steps, at.step, None)), lambda made: made)) as batches:
             for prepared in batches:
                 number = prepared.step.number
                 ends = prepared.step.ends_epoch or number == phase.steps

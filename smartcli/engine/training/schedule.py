@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from smartcli.config import Settings
 from smartcli.engine.streams import shuffled
 from smartcli.engine.training.sampling import Groups, balanced_order
+from smartcli.engine.training.task_sampling import ALL, drawn_tasks
 from smartcli.tasks import TaskTable
 
 NOTHING: Groups = MappingProxyType({})
@@ -101,6 +103,53 @@ def steps(
             yield Step(number, epoch, {task: next(sources[task]) for task in tasks}, at == per_epoch - 1)
 
 
+def sampled_steps(
+    seed: int,
+    sizes: Mapping[str, int],
+    batch_sizes: Mapping[str, int],
+    tasks: Sequence[str],
+    epochs: int,
+    way: str,
+    groups: Groups = NOTHING,
+) -> Iterator[Step]:
+    """Yield steps of one task each, drawn as `way` of `--task-sampling` says (task_sampling.py).
+
+    An epoch has as many steps as all tasks' passes together. Each task's pass goes on where it stopped, reshuffled when
+    it ends.
+    """
+    per_epoch = sum(batches_of(sizes[task], batch_sizes[task]) for task in tasks)
+    onward = {task: _cycle(seed, task, "pass", sizes[task], batch_sizes[task], groups) for task in tasks}
+    in_batches = [sizes[task] / batch_sizes[task] for task in tasks]
+    number = 0
+    for epoch in range(1, epochs + 1):
+        for at, drawn in enumerate(drawn_tasks(seed, way, in_batches, per_epoch, epoch, epochs)):
+            number += 1
+            yield Step(number, epoch, {tasks[drawn]: next(onward[tasks[drawn]])}, at == per_epoch - 1)
+
+
+def draws_tasks(settings: Settings, tasks: Sequence[str]) -> bool:
+    """Return whether a phase of `tasks` trains one of them in each step, drawn by size."""
+    return settings.task_sampling != ALL and len(tasks) > 1
+
+
+def epoch_steps(settings: Settings, tasks: Sequence[str], sizes: Mapping[str, int]) -> int:
+    """Return the updates in an epoch of a phase of `tasks`, whose rows `sizes` counts."""
+    at_once = update_sizes(settings, tasks)
+    counted = tasks if draws_tasks(settings, tasks) else tasks[:1]
+    return sum(batches_of(sizes[task], at_once[task]) for task in counted)
+
+
+def phase_steps(settings: Settings, phase: Phase, sizes: Mapping[str, int], groups: Groups = NOTHING) -> Iterator[Step]:
+    """Yield the steps of a phase."""
+    at_once = update_sizes(settings, phase.tasks)
+    if draws_tasks(settings, phase.tasks):
+        way = settings.task_sampling
+        found = sampled_steps(settings.seed, sizes, at_once, phase.tasks, phase.epochs, way, groups)
+    else:
+        found = steps(settings.seed, sizes, at_once, phase.tasks, phase.epochs, groups)
+    return islice(found, phase.steps)
+
+
 def learning_rate(step: int, steps: int, *, peak: float, warmup: float, decay: str) -> float:
     """Return the learning rate of update `step` (from 1) of `steps`.
 
@@ -140,12 +189,11 @@ def plan(tasks: TaskTable, settings: Settings, sizes: Mapping[str, int]) -> list
         groups: list[tuple[str, ...]] = [(name,) for name in (*names[1:], names[0])]
     else:
         groups = [names]
-    batch_sizes = update_sizes(settings, names)
     left = settings.max_steps
     out = []
     for group in groups:
         epochs = settings.epochs[group[0]]
-        full = total_steps(sizes, batch_sizes, group, epochs)
+        full = epochs * epoch_steps(settings, group, sizes)
         steps = full if left is None else min(full, left)
         if left is not None:
             left -= steps

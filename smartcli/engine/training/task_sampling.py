@@ -1,10 +1,10 @@
-"""`--task-sampling`: each step trains one task, drawn by the tasks' sizes, in place of the paper's one batch of every task.
+"""`--task-sampling`: each step trains one task, drawn by size, in place of the paper's one batch of every task.
 
-With N_i batches in a pass over task i, a step takes a batch of i with probability p_i = N_i^a / Σ_j N_j^a:
+With N_i rows of task i, counted in batches, a step takes a batch of i with probability p_i = N_i^a / Σ_j N_j^a:
 
 - proportional, a = 1: every row comes about equally often;
 - sqrt, a = ½: small tasks come more often, large ones less;
-- annealed: a = 1 − .8·(e − 1)/(E − 1) in epoch e of E (Stickland & Murray 2019, arXiv 1902.02671, section 4.3), from
+- annealed: a = 1 − .8·(e − 1)/(E − 1) in epoch e of E (Stickland & Murray 2019, arXiv 1902.02671), from
   proportional to nearly even, since towards the end a small task would be forgotten between two of its batches. One
   epoch alone is proportional.
 
@@ -15,7 +15,7 @@ same task, and a resumed run too. Axes: n tasks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -42,14 +42,7 @@ def shares(sizes: Sequence[float], way: str, epoch: int, epochs: int) -> list[fl
     return [value / sum(scaled) for value in scaled]
 
 
-def sizes_in_batches(rows: Mapping[str, int], batch_sizes: Mapping[str, int], tasks: Sequence[str]) -> list[float]:
-    """Return N (n,), parts of a batch counted as such."""
-    return [rows[task] / batch_sizes[task] for task in tasks]
-
-
-def drawn_tasks(
-    seed: int, way: str, sizes: Sequence[float], steps: int, epoch: int, epochs: int
-) -> list[int]:
+def drawn_tasks(seed: int, way: str, sizes: Sequence[float], steps: int, epoch: int, epochs: int) -> list[int]:
     """Return the number of the task of each of an epoch's `steps`; the same for the same arguments."""
     weights = torch.tensor(shares(sizes, way, epoch, epochs), dtype=torch.float64)
     generator = stream(seed, "task sampling", epoch)

@@ -1,6 +1,6 @@
 """`--balance uncertainty`: each task is weighted by the noise of its labels, which is learnt.
 
-Kendall, Gal & Cipolla 2018 (arXiv 1705.07115), equations 7 and 10. With s_i = log σ_i² the loss is
+Kendall, Gal & Cipolla 2018 (arXiv 1705.07115), section 3.2. With s_i = log σ_i² the loss is
 Σ_i a_i·exp(−s_i)·L_i + c_i·s_i/2. A Gaussian of scores has a = ½ (their L is the squared error, without its half);
 a softmax at temperature σ² has a = 1, a multilabel task as many of them as it has labels: c is their number, else 1.
 At the optimum exp(−s_i) = c_i / (2·a_i·L_i): no task's part is larger than another's for its units alone. The gradient

@@ -125,6 +125,10 @@ class Updater:
         if self.processes.several:
             vocabulary = batches[0].batch.whole_vocabulary
             self.gradients.replace(self._summed(loss, self.gradients.widened(vocabulary)), vocabulary)
+            here = {task for given in batches for task in given.batch.outputs}
+            for parameter in (p for task, own in self.own.items() if task not in here for p in own):
+                # As in one process: AdamW leaves alone what has no gradient, but not what has one of zeros.
+                parameter.grad = None
         return loss
 
     def _measure_squares(

@@ -47,14 +47,18 @@ def dry_run(home: Home, command: str, resolved: Resolved, listener: Listener) ->
 
 
 def _counts(resolved: Resolved, phases: list[Phase], found: Forecast) -> list[tuple[str, str]]:
+    from smartcli.engine.training.schedule import draws_tasks
+
     lines = []
+    drawn = draws_tasks(resolved.settings, phases[0].tasks)
+    about = "about " if drawn else ""
     for name, task in found.tasks.items():
         batch, several = resolved.settings.batch_size[name], resolved.settings.accumulate
         size = f"{batch}" if several == 1 else f"{several * batch} ({several} x {batch})"
         lines.append(
             (
                 f"{name}: train rows, batches",
-                f"{task.rows:,}, {task.batches:,} of {size} a pass, {task.epoch_batches:,} an epoch",
+                f"{task.rows:,}, {task.batches:,} of {size} a pass, {about}{task.epoch_batches:,} an epoch",
             )
         )
         cut = f", {task.truncated:,} cut" if task.truncated else ""
@@ -64,7 +68,8 @@ def _counts(resolved: Resolved, phases: list[Phase], found: Forecast) -> list[tu
         words = ", ".join(f"{phase.key} ({counted(phase.epochs, 'epoch')})" for phase in phases)
         lines.append(("phases, in order", words))
     else:
-        lines.append(("epochs", f"{phases[0].epochs}, each one pass over {phases[0].tasks[0]}"))
+        one = "as many steps as one pass over every task has" if drawn else f"one pass over {phases[0].tasks[0]}"
+        lines.append(("epochs", f"{phases[0].epochs}, each {one}"))
     lines.append(("steps", f"{found.steps:,}"))
     lines.append(("examples, tokens", f"{found.examples:,}, {found.tokens:,}"))
     lines.append(("parameters", f"{found.parameters:,}, of which {found.trained:,} are trained"))

@@ -22,6 +22,8 @@ def remarks(job: Job) -> list[str]:
             "--task-weights has hardly any effect: it weighs the tasks of a step against each other, and each step of "
             "this training has one alone"
         )
+    if job.settings.task_sampling == "annealed" and phases[0].epochs == 1:
+        said.append("--task-sampling annealed is proportional in a training of one epoch, since it changes by epoch")
     left_out = [name for name in job.tasks.names if not any(name in phase.tasks for phase in phases)]
     if left_out:
         cut = [
