@@ -3,6 +3,7 @@
 - accumulation: gradient accumulation: one update from several batches, in the memory of one
 - averaged_weights: averaged weights (EMA): what is evaluated and kept is an average over the training
 - balance: `--balance`: weights of the tasks that are learnt as training goes, and what every way shares
+- balance_table: which ways there are to learn tasks' weights; a new one is a line there
 - batches: from row numbers to packed batches on the device, on a thread of their own
 - dev_scores: dev scores of a model in training: every task with a head, and a fixed sample of training rows
 - division: A step divided among processes: which examples each takes, and the batch that they make

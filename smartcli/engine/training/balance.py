@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from smartcli.config import Settings
 from smartcli.tasks import Task
 
 FILE = "balance"
@@ -102,17 +101,3 @@ class Balance:
         """Take what `state` returned in an earlier process."""
         for name, tensor in self.tensors().items():
             tensor.copy_(files[FILE][name])
-
-
-def make_balance(
-    settings: Settings, tasks: Sequence[Task], fixed: Mapping[str, float], device: torch.device
-) -> Balance | None:
-    """Return what `--balance` names, for a phase of `tasks` with `fixed` weights; None where it is off."""
-    from smartcli.engine.training.gradnorm import GradNorm
-    from smartcli.engine.training.uncertainty import Uncertainty
-
-    if settings.balance == "uncertainty":
-        return Uncertainty(tasks, fixed, settings.balance_lr, device)
-    if settings.balance == "gradnorm":
-        return GradNorm(tasks, fixed, settings.balance_lr, device, settings.balance_alpha)
-    return None

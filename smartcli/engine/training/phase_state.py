@@ -16,7 +16,7 @@ from smartcli.engine.streams import Streams
 from smartcli.engine.terms.base import Context
 from smartcli.engine.terms.term_table import make_terms
 from smartcli.engine.training.averaged_weights import AveragedWeights
-from smartcli.engine.training.balance import make_balance
+from smartcli.engine.training.balance_table import make_balance
 from smartcli.engine.training.fixed_step import FixedUpdater
 from smartcli.engine.training.gradients import Gradients
 from smartcli.engine.training.layer_decay import rates_of
