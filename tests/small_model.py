@@ -55,9 +55,19 @@ def settings(**changes: Any) -> Settings:
     return replace(Settings(dropout=0.1, attention_dropout=0.1, device="cpu", precision="fp32"), **changes)
 
 
+VERSIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "deberta-v2, convolution": (
+        "deberta-v2",
+        {"conv_kernel_size": 3, "conv_act": "gelu", "type_vocab_size": 2, "share_att_key": False, "embedding_size": 16},
+    ),
+}
+"""Names that stand for a type with other keys in its config.json."""
+
+
 @cache
 def _folder(model_type: str) -> Path:
-    return make_tiny_encoder(Path(_FOLDERS.name) / model_type, model_type)
+    kind, config = VERSIONS.get(model_type, (model_type, {}))
+    return make_tiny_encoder(Path(_FOLDERS.name) / model_type, kind, **config)
 
 
 @cache

@@ -31,10 +31,16 @@ phone job india time day week year home work school help better change first"""
 WORDS = WORD_LIST.split()
 LETTERS = string.ascii_lowercase + string.digits
 PUNCTUATION = list("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
-BERT_LIKE = {"bert", "electra", "distilbert", "modernbert"}
+BERT_LIKE = {"bert", "electra", "distilbert", "modernbert", "deberta-v2"}
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 DISTILBERT = {"hidden_size": "dim", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads",
               "intermediate_size": "hidden_dim"}  # fmt: skip
+DEBERTA_V3 = {
+    "relative_attention": True, "pos_att_type": "p2c|c2p", "position_buckets": 8, "max_relative_positions": -1,
+    "norm_rel_ebd": "layer_norm", "share_att_key": True, "position_biased_input": False, "type_vocab_size": 0,
+    "layer_norm_eps": 1e-7,
+}  # fmt: skip
+"""Keys of the public v3's config.json, with buckets so few that tiny sentences reach beyond them."""
 POSITIONS = 128
 
 
@@ -77,6 +83,8 @@ def tiny_config(model_type: str = "bert", **config: Any) -> dict[str, Any]:
         values["relative_attention_num_buckets"] = 32
     if model_type == "electra":
         values["embedding_size"] = 16
+    if model_type == "deberta-v2":
+        values |= DEBERTA_V3
     values |= config
     if model_type == "distilbert":
         values = {DISTILBERT.get(key, key): value for key, value in values.items()}

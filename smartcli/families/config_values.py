@@ -44,6 +44,16 @@ def flag(config: Mapping[str, Any], key: str, where: Where) -> bool:
     return found
 
 
+def words(config: Mapping[str, Any], key: str, allowed: Sequence[str], where: Where) -> tuple[str, ...]:
+    """Return the words of a list, or of a text that joins them by |: of the `allowed`, each once; none if missing."""
+    found = config.get(key)
+    parts = found.split("|") if isinstance(found, str) else [] if found is None else found
+    texts = [part.strip().lower() for part in parts if isinstance(part, str)] if isinstance(parts, list) else None
+    if texts is None or len(texts) < len(parts) or len(set(texts)) < len(texts) or not set(texts) <= set(allowed):
+        raise refuse(config, key, f"words of {', '.join(allowed)}, each once", where)
+    return tuple(texts)
+
+
 def choice(config: Mapping[str, Any], key: str, allowed: Sequence[str], where: Where) -> str:
     """Return one of the `allowed` words."""
     found = config.get(key)

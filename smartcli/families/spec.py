@@ -13,6 +13,7 @@ from smartcli.families.config_values import choice, flag, number, whole
 from smartcli.families.family import Family
 from smartcli.families.family_table import FAMILIES, SUPPORTED
 from smartcli.families.files import read_object
+from smartcli.families.spec_parts import Convolution, Disentangled
 
 ACTIVATIONS = ("gelu", "gelu_new", "relu")
 
@@ -84,6 +85,10 @@ class EncoderSpec:
     """Whether both feed-forward layers have biases."""
     norm_biases: bool = True
     """Whether LayerNorms have biases."""
+    project_first: bool = False
+    """Whether the embeddings' projection stands before their LayerNorm, and without a bias."""
+    disentangled: Disentangled | None = None
+    convolution: Convolution | None = None
 
     @property
     def max_tokens(self) -> int:

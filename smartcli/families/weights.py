@@ -9,6 +9,7 @@ from pathlib import Path
 
 from smartcli.errors import UserError
 from smartcli.families.files import read_object
+from smartcli.families.part_shapes import beside_layers, own_positions
 from smartcli.families.safetensors_header import FLOATS, TensorInfo, read_header
 from smartcli.families.spec import EncoderSpec
 
@@ -94,11 +95,12 @@ def expected_shapes(spec: EncoderSpec, *, pooler: bool = False) -> dict[str, tup
         shapes["embeddings.position_embeddings.weight"] = (spec.positions, narrow)
     if spec.token_types:
         shapes["embeddings.token_type_embeddings.weight"] = (spec.token_types, narrow)
-    shapes |= _norm("embeddings.LayerNorm", narrow, spec)
+    shapes |= _norm("embeddings.LayerNorm", width if spec.project_first else narrow, spec)
     if narrow != width:
-        shapes |= _linear("embeddings_project", width, narrow)
+        shapes |= _linear("embeddings_project", width, narrow, not spec.project_first)
     if spec.relative_buckets:
         shapes["encoder.relative_attention_bias.weight"] = (spec.relative_buckets, spec.heads)
+    shapes |= beside_layers(spec)
     for layer in range(spec.layers):
         shapes |= _layer_shapes(f"encoder.layer.{layer}", width, ffn, spec)
     if pooler:
@@ -111,6 +113,8 @@ def _layer_shapes(stem: str, width: int, ffn: int, spec: EncoderSpec) -> dict[st
     asking = {"qkv": 3 * width} if spec.family.joined_qkv else dict.fromkeys(("query", "key", "value"), width)
     for part, rows in asking.items():
         shapes |= _linear(f"{stem}.attention.self.{part}", rows, width, spec.attention_biases)
+    for part in own_positions(spec):
+        shapes |= _linear(f"{stem}.attention.self.{part}", width, width)
     shapes |= _linear(f"{stem}.attention.output.dense", width, width, spec.attention_biases)
     shapes |= _norm(f"{stem}.attention.output.LayerNorm", width, spec)
     shapes |= _linear(f"{stem}.intermediate.dense", ffn * (2 if spec.gated else 1), width, spec.feed_biases)
@@ -174,7 +178,7 @@ def map_weights(spec: EncoderSpec, names: Iterable[str], where: str | Path) -> W
                 raise UserError(
                     f"{where}: both {json.dumps(first)} and {json.dumps(name)} hold one parameter; expected one of them"
                 )
-        elif own in BUFFERS or not own.startswith(inside):
+        elif own in BUFFERS or not own.startswith(inside) or _is_unread(spec, name, own):
             ignored.append(name)
         else:
             unknown.append(name)
@@ -184,6 +188,14 @@ def map_weights(spec: EncoderSpec, names: Iterable[str], where: str | Path) -> W
             f'{spec.model_type} with {spec.layers} layers as config.json describes it; is "model_type" right?'
         )
     return _complete(spec, found, ignored, where)
+
+
+def _is_unread(spec: EncoderSpec, name: str, own: str) -> bool:
+    """Return whether a tensor inside the encoder by its name is a head, or a table that this encoder does not read."""
+    head = spec.family.classifier
+    # Some files of encoders without absolute positions keep the table.
+    table = own == "embeddings.position_embeddings.weight" and not spec.position_table
+    return table or name.startswith((f"{head.dense}.", f"{head.output}."))
 
 
 def _complete(spec: EncoderSpec, found: dict[str, str], ignored: list[str], where: str | Path) -> WeightMap:

@@ -90,7 +90,7 @@ def gradients_on(
 
 
 @pytest.mark.usefixtures("noise_by_value")
-@pytest.mark.parametrize("model_type", ["bert", "mpnet", "modernbert"])
+@pytest.mark.parametrize("model_type", ["bert", "mpnet", "modernbert", "deberta-v2", "deberta-v2, convolution"])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("bf16", "tolerance"), [(False, 1e-4), (True, 2e-2)])
 def test_gradients_are_the_cpus(method: str, model_type: str, bf16: bool, tolerance: float) -> None:
@@ -123,7 +123,7 @@ def trained(
     return out, state
 
 
-@pytest.mark.parametrize("model_type", ["bert", "mpnet", "modernbert"])
+@pytest.mark.parametrize("model_type", ["bert", "mpnet", "modernbert", "deberta-v2", "deberta-v2, convolution"])
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("method", METHODS)
 def test_recorded_steps_are_those_done_one_by_one(method: str, bf16: bool, model_type: str) -> None:

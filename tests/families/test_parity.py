@@ -19,12 +19,37 @@ from tests.tiny import WORDS, make_tiny_encoder
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 LENGTHS = [(1, 3), (5, 2), (60, 40), (20, 9)]
+V2 = {"conv_kernel_size": 3, "conv_act": "gelu", "type_vocab_size": 2}
+NO_RELATIVE: dict[str, Any] = {
+    "relative_attention": False, "pos_att_type": None, "norm_rel_ebd": None, "position_biased_input": True
+}  # fmt: skip
+DEBERTAS: list[dict[str, Any]] = [
+    V2,
+    {**V2, "num_hidden_layers": 1, "conv_kernel_size": 5, "conv_act": "tanh"},
+    {**V2, "share_att_key": False, "norm_rel_ebd": "none", "type_vocab_size": 1},
+    {"share_att_key": False, "pos_att_type": ["c2p"], "embedding_size": 16},
+    {"share_att_key": False, "pos_att_type": "p2c", "position_biased_input": True, "embedding_size": 48},
+    {"pos_att_type": "p2c"},
+    {"pos_att_type": "c2p"},
+    {"position_buckets": -1, "max_relative_positions": 24},
+    {"position_buckets": 64, "max_relative_positions": 512},
+    {
+        "hidden_size": 64,
+        "num_attention_heads": 4,
+        "num_hidden_layers": 6,
+        "intermediate_size": 96,
+        "hidden_act": "relu",
+    },
+    NO_RELATIVE,
+    {**NO_RELATIVE, **V2, "embedding_size": 16},
+]
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((model_type, {}) for model_type in FAMILIES),
     ("bert", {"hidden_act": "gelu_new", "layer_norm_eps": 1e-5}),
     ("bert", {"hidden_act": "relu", "type_vocab_size": 1}),
     ("distilbert", {"activation": "relu"}),
     ("electra", {"embedding_size": 32, "hidden_act": "gelu_new"}),
+    *(("deberta-v2", config) for config in DEBERTAS),
     ("mpnet", {"layer_norm_eps": 1e-12, "relative_attention_num_buckets": 32}),
     ("modernbert", {"hidden_size": 48, "num_attention_heads": 3, "num_hidden_layers": 5, "local_attention": 20}),
     ("modernbert", {"attention_bias": True, "mlp_bias": True, "norm_bias": True, "hidden_activation": "gelu_new"}),

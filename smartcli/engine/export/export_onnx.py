@@ -7,13 +7,13 @@ sentence is padded to L. Same weights, same numbers. Axes: n sentences, L tokens
 from __future__ import annotations
 
 import io
-import math
 import warnings
 from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
 
+from smartcli.engine.export.padded_parts import padded_convolution, padded_relatives
 from smartcli.engine.model.attention import relative_buckets
 from smartcli.engine.model.encoder import Encoder
 from smartcli.engine.model.heads import decide
@@ -41,6 +41,7 @@ class PaddedEncoder(nn.Module):
             buckets = relative_buckets(longest, spec.relative_buckets, spec.relative_distance)
             bias = encoder.relative(buckets).permute(2, 0, 1).detach().clone()
         self.register_buffer("bias", bias)
+        self.relatives = padded_relatives(encoder, longest)
         self.tables = {base: rotary_table(longest, spec.hidden_size // spec.heads, base) for base in set(spec.rotary)}
 
     def forward(self, ids: Tensor, mask: Tensor, types: Tensor | None) -> Tensor:
@@ -53,20 +54,24 @@ class PaddedEncoder(nn.Module):
             x = x + encoder.positions.weight[offset : offset + length]
         if encoder.types is not None:
             x = x + (encoder.types.weight[0] if types is None else encoder.types(types))
-        x = encoder.norm(x)
-        if encoder.project is not None:
-            x = encoder.project(x)
+        if encoder.project is None:
+            x = encoder.norm(x)
+        else:
+            x = encoder.norm(encoder.project(x)) if spec.project_first else encoder.project(encoder.norm(x))
         hidden = (1.0 - mask.to(x.dtype))[:, None, None, :] * torch.finfo(x.dtype).min
         if self.bias is not None:
             hidden = hidden + self.bias[:, :length, :length]
         hiding = {
             reach: hidden + beyond(torch.arange(length), reach) if reach else hidden for reach in {0, *spec.reach}
         }
-        read = x
+        read, embedded = x, x
         for number, layer in enumerate(encoder.layers):
             assert isinstance(layer, Layer)
             turn = self.tables[spec.rotary[number]][:, :length] if spec.rotary else None
-            x, read = _layer(layer, x, read, hiding[spec.reach[number] if spec.reach else 0], turn, pre=spec.pre_norm)
+            reach, relative = spec.reach[number] if spec.reach else 0, self.relatives[number]
+            x, read = _layer(layer, x, read, hiding[reach], turn, relative, pre=spec.pre_norm)
+            if number == 0 and encoder.convolution is not None:
+                x = read = padded_convolution(encoder.convolution, embedded, x, mask)
         if self.pooling == "mean":
             kept = mask.to(x.dtype)[:, :, None]
             return (read * kept).sum(dim=1) / kept.sum(dim=1)
@@ -77,7 +82,7 @@ class PaddedEncoder(nn.Module):
 
 
 def _layer(
-    layer: Layer, x: Tensor, read: Tensor, hidden: Tensor, turn: Tensor | None, *, pre: bool
+    layer: Layer, x: Tensor, read: Tensor, hidden: Tensor, turn: Tensor | None, relative: nn.Module, *, pre: bool
 ) -> tuple[Tensor, Tensor]:
     """Return what the next layer goes on from and what it reads, each (n, L, D); with `pre` the sum and its norm."""
     n, length, width = x.shape
@@ -93,7 +98,7 @@ def _layer(
     query, key, value = (by_head(part) for part in layer.qkv(read).split(width, dim=2))
     if turn is not None:
         query, key = _turned(query, turn), _turned(key, turn)
-    scores = query @ key.transpose(2, 3) / math.sqrt(width // layer.heads)
+    scores = relative(query, key, query @ key.transpose(2, 3))
     mixed = (torch.softmax(scores + hidden, dim=-1) @ value).transpose(1, 2).reshape(n, length, width)
     x, read = joined(layer.attention_out(mixed), x, layer.attention_norm)
     return joined(layer.plain_feed(read, *layer.feed_weights(), layer.act), x, layer.feed_norm)

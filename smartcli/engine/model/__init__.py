@@ -3,6 +3,8 @@
 - attention: self-attention over a packed batch: only here are sentences padded, group by group of like length
 - build: models from an encoder's files or a checkpoint's, and their bytes for a checkpoint
 - compiled: `--compile`: the layers' feed-forward part through torch.compile, for any number of rows
+- convolution: a convolution over the tokens of each sentence, whose result is added to the first layer's (DeBERTa v2)
+- disentangled: scores of content and relative position apart, over a packed batch
 - distinct_rows: distinct rows of a tensor picked, with deterministic derivatives both ways, or spread over a larger
   one
 - dropout: dropout as a function of a generator: fresh masks, the same masks again, or none
@@ -20,6 +22,8 @@
 - packing: padding-free batches: the tokens of all sentences end to end, and padded views for attention alone
 - part: what a batch is part of: of a step that several processes share, each has some rows and knows where they stand
 - pre_norm_layer: a layer whose halves read a LayerNorm of the sums between them, which nothing else norms
+- relative_table: the table of relative positions that all layers of disentangled attention share, and the row of each
+  distance
 - residual: LayerNorm(rows + dropped x), the end of both halves of a layer, and the embeddings, as one autograd
   function
 - rotary: rotary positions: queries and keys turned by an angle that grows with the token's place in its sentence

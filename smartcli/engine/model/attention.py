@@ -62,9 +62,21 @@ def attend(
     `packed` holds each token's query, key and value side by side (T, 3D), without the query (T, 2D) where that is
     given apart. `bias` (H, W, W), with W at least the longest sentence, is added to the scores.
     """
-    # Drawn here, in the order of the groups: a generator is no argument of an autograd function, and a replayed pass
-    # must find each group's mask by its name.
-    masks = tuple(
+    masks = attention_masks(packed, query, batch, heads, dropout, p, place)
+    if bias is None and len(batch.groups) == 1 and _in_tiles(packed, query, heads, batch.groups[0].width):
+        tiles = _Tiles(batch.starts, batch.lengths, heads, batch.groups[0].width)
+        return _TiledAttention.apply(packed, query, masks[0], tiles)  # type: ignore[no-untyped-call, no-any-return]
+    out: Tensor = _Attention.apply(packed, query, bias, Shape(batch, heads, query is not None), *masks)  # type: ignore[no-untyped-call]
+    return out
+
+
+def attention_masks(
+    packed: Tensor, query: Tensor | None, batch: PackedBatch, heads: int, dropout: Dropout, p: float, place: str
+) -> tuple[Tensor | None, ...]:
+    """Return each group's mask (n, H, R, L) of shares, None where nothing is dropped."""
+    # Drawn in the order of the groups, and outside: a generator is no argument of an autograd function, and a replayed
+    # pass must find each group's mask by its name.
+    return tuple(
         dropout.mask(
             (len(group), heads, group.width if query is None else 1, group.width),
             packed.device,
@@ -74,11 +86,6 @@ def attend(
         )
         for group in batch.groups
     )
-    if bias is None and len(batch.groups) == 1 and _in_tiles(packed, query, heads, batch.groups[0].width):
-        tiles = _Tiles(batch.starts, batch.lengths, heads, batch.groups[0].width)
-        return _TiledAttention.apply(packed, query, masks[0], tiles)  # type: ignore[no-untyped-call, no-any-return]
-    out: Tensor = _Attention.apply(packed, query, bias, _Shape(batch, heads, query is not None), *masks)  # type: ignore[no-untyped-call]
-    return out
 
 
 def _in_tiles(packed: Tensor, query: Tensor | None, heads: int, longest: int) -> bool:
@@ -134,7 +141,7 @@ class _TiledAttention(torch.autograd.Function):
 
 
 @dataclass(frozen=True)
-class _Shape:
+class Shape:
     """How rows of tokens and heads of padded sentences lie."""
 
     batch: PackedBatch
@@ -191,7 +198,7 @@ class _Shape:
         return 2 if self.first_only else 3
 
 
-def _wide(x: Tensor) -> Tensor:
+def wide(x: Tensor) -> Tensor:
     """Return `x` in fp32 or wider."""
     # Not .float() for all: tests differentiate in float64, which must stay.
     return x.float() if x.element_size() < 4 else x
@@ -202,7 +209,7 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, packed: Tensor, query: Tensor | None, bias: Tensor | None, shape: _Shape, *masks: Any
+        ctx: Any, packed: Tensor, query: Tensor | None, bias: Tensor | None, shape: Shape, *masks: Any
     ) -> Tensor:
         grid, found, saved = shape.grid(packed), [], []
         for group, dropped in zip(shape.batch.groups, masks, strict=True):
@@ -210,7 +217,7 @@ class _Attention(torch.autograd.Function):
             q, k, v = shape.asking(query, parts, group), parts[-2], parts[-1]
             scores = shape.by_row(torch.bmm(q, k.transpose(1, 2)), group)
             # The scale rides along with the mask's addition, and a bf16 score becomes fp32 in the same operation.
-            scores = torch.add(group.mask.to(_wide(scores[:0]).dtype), scores, alpha=1.0 / math.sqrt(q.shape[2]))
+            scores = torch.add(group.mask.to(wide(scores[:0]).dtype), scores, alpha=1.0 / math.sqrt(q.shape[2]))
             if bias is not None:
                 scores += bias[:, : q.shape[1], : group.width]
             shares = torch.softmax(scores, dim=-1)
@@ -229,7 +236,7 @@ class _Attention(torch.autograd.Function):
     # Second derivatives are never asked for: SMART's ascent takes its gradient by plain backward passes.
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        shape: _Shape = ctx.shape
+        shape: Shape = ctx.shape
         grad, saved = grads[0], ctx.saved_tensors
         grad_grid = grad if shape.first_only else shape.grid(grad)
         out = grad.new_empty((shape.batch.grid_rows, shape.parts * grad.shape[1]))
@@ -242,7 +249,7 @@ class _Attention(torch.autograd.Function):
             parts = k.new_empty((shape.parts, *k.shape))
             torch.bmm(kept.transpose(1, 2), above, out=parts[-1])
             by_share = shape.by_row(torch.bmm(above, v.transpose(1, 2)), group)
-            by_share = by_share * dropped if dropped is not None else _wide(by_share)
+            by_share = by_share * dropped if dropped is not None else wide(by_share)
             # Private, and the same in every torch that pyproject.toml allows (tests compare it with autograd's own);
             # in single operations softmax's backward is three passes over the scores.
             by_score = torch.ops.aten._softmax_backward_data(by_share, shares, -1, shares.dtype)
@@ -260,7 +267,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     @torch.no_grad()
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
-        shape: _Shape = ctx.shape
+        shape: Shape = ctx.shape
         packed, query = tangents[:2]
         saved, grid, found = ctx.saved_tensors, shape.grid(packed), []
         for at, (group, dropped) in enumerate(zip(shape.batch.groups, ctx.masks, strict=True)):

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from smartcli.engine.model.part import Part
 
 Axis = str
-"""token, sentence, example:TASK, or attentionG for group G."""
+"""token, sentence, example:TASK, attentionG for group G, or `WHOLE`."""
+WHOLE = "whole"
+"""The axis of what does not belong to the batch: every part and sub-batch has all of it."""
 
 
 class Dropout:
@@ -74,7 +76,7 @@ class FreshDropout(Dropout):
     def mask(self, shape: Sequence[int], device: torch.device, p: float, axis: Axis, key: str) -> Tensor | None:
         if p == 0.0:
             return None  # Without a draw: `--dropout 0` and no dropout use the same random numbers.
-        if self.part is None or not self.part.rows:
+        if self.part is None or not self.part.rows or axis == WHOLE:
             mask = scaled_mask(shape, p, self.generator, device)
         else:
             whole = (self.part.sizes[axis], *shape[1:])

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from smartcli.engine.model.attention import relative_buckets
+from smartcli.engine.model.convolution import ConvolutionPart
 from smartcli.engine.model.distinct_rows import read_grid
 from smartcli.engine.model.dropout import Dropout, no_dropout
 from smartcli.engine.model.dual_linear import DualLinear
@@ -18,6 +19,7 @@ from smartcli.engine.model.layer import Layer
 from smartcli.engine.model.local_attention import window_bias
 from smartcli.engine.model.packing import PackedBatch
 from smartcli.engine.model.pre_norm_layer import PreNormLayer
+from smartcli.engine.model.relative_table import RelativeTable
 from smartcli.engine.model.residual import add_and_norm
 from smartcli.engine.model.rotary import turns
 from smartcli.families.spec import EncoderSpec
@@ -41,14 +43,18 @@ class Encoder(nn.Module):
         self.words = _table(spec.vocab_size, spec.embedding_size)
         self.positions = _table(spec.positions, spec.embedding_size) if spec.position_table else None
         self.types = _table(spec.token_types, spec.embedding_size) if spec.token_types else None
-        self.norm = nn.LayerNorm(spec.embedding_size, eps=spec.layer_norm_eps, bias=spec.norm_biases)
-        self.project = (
-            DualLinear(spec.embedding_size, spec.hidden_size) if spec.embedding_size != spec.hidden_size else None
-        )
+        narrow, width = spec.embedding_size, spec.hidden_size
+        normed = width if spec.project_first else narrow
+        self.norm = nn.LayerNorm(normed, eps=spec.layer_norm_eps, bias=spec.norm_biases)
+        self.project = DualLinear(narrow, width, bias=not spec.project_first) if narrow != width else None
         form = PreNormLayer if spec.pre_norm else Layer
         self.layers = nn.ModuleList(form(spec, last=number == spec.layers - 1) for number in range(spec.layers))
         self.relative = _table(spec.relative_buckets, spec.heads) if spec.relative_buckets else None
-        self.pooler = nn.Linear(spec.hidden_size, spec.hidden_size) if pooler else None
+        self.distances: RelativeTable | None = None
+        if spec.disentangled is not None:
+            self.distances = RelativeTable(spec, spec.disentangled, _table(2 * spec.disentangled.span, width))
+        self.convolution = None if spec.convolution is None else ConvolutionPart(spec, spec.convolution)
+        self.pooler = nn.Linear(width, width) if pooler else None
         self.dropout = spec.hidden_dropout
         self.attention_dropout = spec.attention_dropout
 
@@ -65,32 +71,46 @@ class Encoder(nn.Module):
         With "tokens" each token's own, (T, D).
         """
         # Word vectors are an argument and not looked up here: SMART perturbs them, and reads their gradient.
-        x = add_and_norm(words, None, self._places(words, batch), self.norm)[0]
-        x = dropout(x, self.dropout, "token", "embeddings")
-        if self.project is not None:
-            # The sums between layers stay as wide as the embeddings, as in encoders without a projection.
-            x = self.project(x).to(x.dtype)
+        x = self._embed(words, batch, dropout)
         biases, turning = self._biases(batch), self._turns(batch)
-        last, read = len(self.layers) - 1, x
+        distances = None if self.distances is None else self.distances(batch)
+        last, read, embedded = len(self.layers) - 1, x, x
         for number, layer in enumerate(self.layers):
+            # Nothing after the last layer's attention is read but the first rows, unless all of them are pooled.
+            first_only = number == last and pooling not in ("mean", "tokens")
             x, read = layer(
                 x,
                 read,
                 batch,
                 bias=biases[number],
                 turn=turning[number],
+                distances=distances,
                 dropout=dropout,
                 p=self.dropout,
                 attention_p=self.attention_dropout,
                 place=f"layer{number}",
-                # Nothing after the last layer's attention is read but the first rows, unless all of them are pooled.
-                first_only=number == last and pooling not in ("mean", "tokens"),
+                first_only=first_only,
             )
+            if number == 0 and self.convolution is not None:
+                x, read = self.convolution(embedded, x, batch, dropout=dropout, p=self.dropout, first_only=first_only)
         if pooling == "mean":
             return mean_rows(x, batch)
         if pooling == "pooler":
             assert self.pooler is not None
             return torch.tanh(self.pooler(x))
+        return x
+
+    def _embed(self, words: Tensor, batch: PackedBatch, dropout: Dropout) -> Tensor:
+        """Return what the first layer reads, (T, D)."""
+        place = self._places(words, batch)
+        first = self.project if self.spec.project_first else None
+        if first is not None:
+            # The sums between layers stay as wide as the embeddings, as in encoders without a projection.
+            words = first(words + place).to(words.dtype)
+            place = torch.zeros_like(words)
+        x = dropout(add_and_norm(words, None, place, self.norm)[0], self.dropout, "token", "embeddings")
+        if self.project is not None and first is None:
+            x = self.project(x).to(x.dtype)
         return x
 
     def _places(self, words: Tensor, batch: PackedBatch) -> Tensor:

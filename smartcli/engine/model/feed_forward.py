@@ -21,7 +21,7 @@ FeedForward = Callable[[Tensor, Tensor, Tensor | None, Tensor, Tensor | None, st
 
 
 def activation(name: str, x: Tensor) -> Tensor:
-    """Apply `gelu`, `gelu_new` (tanh form) or `relu`; a tangent of `x` gets no graph."""
+    """Apply `gelu`, `gelu_new` (tanh form), `relu` or `tanh`; a tangent of `x` gets no graph."""
     value, tangent = forward_ad.unpack_dual(x)  # type: ignore[no-untyped-call]
     out = _activate(name, value)
     if tangent is None:
@@ -47,6 +47,8 @@ def gated(name: str, x: Tensor) -> Tensor:
 
 
 def _activate(name: str, x: Tensor) -> Tensor:
+    if name == "tanh":
+        return torch.tanh(x)
     form = "tanh" if name == "gelu_new" else "none"
     out: Tensor = F.relu(x) if name == "relu" else F.gelu(x, approximate=form)
     return out
@@ -56,6 +58,8 @@ def _move(name: str, x: Tensor, tangent: Tensor) -> Tensor:
     """Return the tangent of the activation's output."""
     if name == "relu":
         return tangent * (x > 0)
+    if name == "tanh":
+        return tangent * (1.0 - torch.tanh(x).square())
     form = "tanh" if name == "gelu_new" else "none"
     # GELU acts on each number alone, so that its backward is its forward-mode derivative too.
     return cast(Tensor, torch.ops.aten.gelu_backward(tangent, x, approximate=form))

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from smartcli.engine.model.attention import attend
+from smartcli.engine.model.disentangled import DisentangledAttention
 from smartcli.engine.model.distinct_rows import pick
 from smartcli.engine.model.dropout import Dropout
 from smartcli.engine.model.dual_linear import DualLinear, dual_linear
 from smartcli.engine.model.feed_forward import FeedForward, feed_forward, gated_feed_forward
 from smartcli.engine.model.packing import PackedBatch
+from smartcli.engine.model.relative_table import Distances
 from smartcli.engine.model.residual import add_and_norm
 from smartcli.engine.model.rotary import rotate
 from smartcli.families.spec import EncoderSpec
@@ -33,6 +35,7 @@ class Layer(nn.Module):
         self.feed_in = DualLinear(width, spec.ffn_size * (2 if spec.gated else 1), bias=spec.feed_biases)
         self.feed_out = DualLinear(spec.ffn_size, width, bias=spec.feed_biases)
         self.feed_norm = nn.LayerNorm(width, eps=eps, bias=spec.norm_biases)
+        self.disentangled = None if spec.disentangled is None else DisentangledAttention(spec, spec.disentangled)
         self.heads, self.act, self.last = spec.heads, spec.activation, last
         self.plain_feed: FeedForward = gated_feed_forward if spec.gated else feed_forward
         self.feed: FeedForward = self.plain_feed
@@ -72,6 +75,7 @@ class Layer(nn.Module):
         *,
         bias: Tensor | None,
         turn: Tensor | None,
+        distances: Distances | None,
         dropout: Dropout,
         p: float,
         attention_p: float,
@@ -80,7 +84,8 @@ class Layer(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return (T, D), or with `first_only` the first token's row of each sentence, (S, D); each also as it is read.
 
-        `read` is `x` as linear layers read it (residual.py); `turn` (rotary.py) turns queries and keys.
+        `read` is `x` as linear layers read it (residual.py); `turn` (rotary.py) turns queries and keys; `distances`
+        (relative_table.py) are for disentangled attention.
         """
         # With `first_only` all that follows the keys and values is computed for one row a sentence.
         rows, packed, query = x, None, None
@@ -93,16 +98,29 @@ class Layer(nn.Module):
         if turn is not None:
             # A first token's query is not turned: its angle is 0.
             packed = rotate(packed, turn, heads=self.heads, parts=2 if first_only else 3)
-        mixed = attend(
-            packed,
-            query,
-            batch,
-            heads=self.heads,
-            bias=bias,
-            dropout=dropout,
-            p=attention_p,
-            place=f"{place}.attention",
-        )
+        if self.disentangled is not None and distances is not None:
+            mixed = self.disentangled(
+                packed,
+                query,
+                batch,
+                distances,
+                self.qkv.used(),
+                dropout=dropout,
+                p=p,
+                attention_p=attention_p,
+                place=place,
+            )
+        else:
+            mixed = attend(
+                packed,
+                query,
+                batch,
+                heads=self.heads,
+                bias=bias,
+                dropout=dropout,
+                p=attention_p,
+                place=f"{place}.attention",
+            )
         mixed = self.attention_out(mixed)
         mask = dropout.mask(mixed.shape, mixed.device, p, axis, f"{place}.attention_out")
         rows, read = self.join(mixed, mask, rows, self.attention_norm, read=True, final=False)

@@ -82,6 +82,8 @@ def test_padded_equals_packed(model_type: str, pooling: str) -> None:
         ("distilbert", "same", {}),
         ("modernbert", "mood", {}),
         ("modernbert", "near", {"pair_mode": "cosine", "pooling": "mean"}),
+        ("deberta-v2", "mood", {}),
+        ("deberta-v2", "near", {"pair_mode": "separate", "pooling": "mean"}),
     ],
 )
 def test_onnxruntime_gives_the_packed_models_outputs(model_type: str, task: str, changes: dict[str, Any]) -> None:

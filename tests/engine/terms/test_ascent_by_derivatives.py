@@ -55,7 +55,7 @@ def noise(like: Tensor, size: float) -> Tensor:
 
 
 @pytest.mark.parametrize("pair_mode", MODES)
-@pytest.mark.parametrize("model_type", ["bert", "mpnet"])
+@pytest.mark.parametrize("model_type", ["bert", "mpnet", "deberta-v2", "deberta-v2, convolution"])
 def test_output_changes_are_central_differences_with_the_same_masks(pair_mode: str, model_type: str) -> None:
     work = linear_gradient(settings(pair_mode=pair_mode, dropout=0.5), model_type)
     delta, h = noise(work.words, 1.0), 1e-6
@@ -176,7 +176,7 @@ def test_elsewhere_the_ascent_is_exact(monkeypatch: pytest.MonkeyPatch, why: str
 
 
 @pytest.mark.parametrize("pair_mode", MODES)
-@pytest.mark.parametrize("model_type", ["bert", "mpnet"])
+@pytest.mark.parametrize("model_type", ["bert", "mpnet", "deberta-v2, convolution"])
 @pytest.mark.parametrize("act", ["gelu", "gelu_new", "relu"])
 def test_the_change_found_within_the_clean_pass_is_that_of_a_pass_of_its_own(
     pair_mode: str, model_type: str, act: str

@@ -53,13 +53,13 @@ def test_of_more_processes_than_examples_some_have_none() -> None:
     assert [list(part["a"]) for part in parts] == [[0], [], []]
 
 
-def parts_of(chosen: Settings, size: int) -> list[Prepared]:
+def parts_of(chosen: Settings, size: int, model_type: str = "bert") -> list[Prepared]:
     """The same step as each of `size` processes gets it, in float64."""
     step = Step(1, 1, {task: np.arange(n) for task, n in ROWS.items()}, False)
     out = []
     for rank in range(size):
         processes = Processes(rank, size) if size > 1 else ALONE
-        prepared = Batcher(small_splits(), _template("bert"), chosen, 64, CPU, processes)(step)
+        prepared = Batcher(small_splits(), _template(model_type), chosen, 64, CPU, processes)(step)
         batches = [
             replace(example, labels={task: labels.double() for task, labels in example.labels.items()})
             for example in prepared.batches
@@ -89,9 +89,9 @@ def test_the_masks_of_a_part_are_those_of_the_whole(size: int) -> None:
         assert torch.equal(seen[axis], fresh(torch.ones(full), 0.4, axis, "here")), axis
 
 
-def losses_of(chosen: Settings, example: TrainingBatch) -> tuple[StepLoss, dict[str, Tensor]]:
+def losses_of(chosen: Settings, example: TrainingBatch, model_type: str = "bert") -> tuple[StepLoss, dict[str, Tensor]]:
     """The losses of an example, and the gradients of their sum; teacher and weights are always the same."""
-    model = small_model(chosen, torch.float64)
+    model = small_model(chosen, torch.float64, model_type=model_type)
     state = phase_state(chosen, torch.float64, model=model)
     teacher = teacher_of(state.updater.objective)
     if teacher is not None:
@@ -132,6 +132,15 @@ def test_losses_and_gradients_of_the_parts_add_up_to_the_wholes(
         expected = {name: value.detach() for name, value in whole.numbers().items()}
         assert_close(added([losses.numbers() for losses, _ in parts]), expected, rtol=1e-9, atol=1e-13)
         assert_close(added([found for _, found in parts]), gradients, rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize("model_type", ["deberta-v2", "deberta-v2, convolution"])
+def test_what_is_dropped_beside_the_rows_is_the_same_in_every_part(model_type: str) -> None:
+    """Of a table that all sentences share each part drops what the whole does."""
+    chosen = settings(dropout=0.3, attention_dropout=0.2, epsilon=0.1, sigma=0.01, step_size=0.1)
+    ((_, gradients),) = (losses_of(chosen, p.batches[0], model_type) for p in parts_of(chosen, 1, model_type))
+    found = [losses_of(chosen, part.batches[0], model_type)[1] for part in parts_of(chosen, 12, model_type)]
+    assert_close(added(found), gradients, rtol=1e-7, atol=1e-12)
 
 
 def test_a_part_counts_the_tokens_and_examples_of_the_whole() -> None:

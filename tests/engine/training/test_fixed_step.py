@@ -59,7 +59,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "separate, surgery": {"lam": 0.0, "pair_mode": "separate", "surgery": "pcgrad"},
     "clipped": {"lam": 0.0, "clip_norm": 0.1},
 }
-TYPES = ("bert", "roberta", "distilbert", "mpnet", "electra", "modernbert")
+TYPES = ("bert", "roberta", "distilbert", "mpnet", "electra", "modernbert", "deberta-v2", "deberta-v2, convolution")
 
 
 @pytest.fixture(autouse=True)

@@ -37,7 +37,9 @@ def test_rates_by_hand() -> None:
     assert depth_of("encoder.layers.10.qkv.weight", 12) < depth_of("encoder.layers.9.qkv.weight", 12)
 
 
-@pytest.mark.parametrize("model_type", ["bert", "roberta", "distilbert", "mpnet", "electra", "modernbert"])
+@pytest.mark.parametrize(
+    "model_type", ["bert", "roberta", "distilbert", "mpnet", "electra", "modernbert", "deberta-v2"]
+)
 def test_a_first_update_moves_every_weight_by_its_own_rate(model_type: str) -> None:
     chosen = settings(layer_decay=0.5, lr=1e-3, **QUIET)
     state = phase_state(chosen, model=small_model(chosen, model_type=model_type))

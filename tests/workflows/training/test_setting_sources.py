@@ -82,6 +82,10 @@ def test_only_a_known_encoder_has_a_preset() -> None:
         ("FacebookAI/xlm-roberta-base", "xlm-roberta"),
         ("almanach/camembert-base", "xlm-roberta"),
         ("answerdotai/ModernBERT-base", "modernbert"),
+        ("microsoft/deberta-v3-base", "deberta"),
+        ("microsoft/mdeberta-v3-base", "deberta"),
+        ("microsoft/deberta-v2-xlarge", "deberta"),
+        ("microsoft/deberta-base", None),
         ("FacebookAI/roberta-base", None),
     ],
 )
