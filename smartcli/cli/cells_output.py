@@ -8,25 +8,48 @@ from typing import TYPE_CHECKING
 
 from smartcli.cli.output import print_json, print_line
 from smartcli.cli.state import CliState
+from smartcli.counts import counted
 
 if TYPE_CHECKING:
-    from smartcli.workflows.studies.cells import Planned
+    from smartcli.workflows.studies.cells import Base, Planned
     from smartcli.workflows.studies.results import Results
 
 
-def print_plan(state: CliState, planned: Sequence[Planned]) -> None:
-    """Print what `--dry-run` shows: each training, and whether it is there already."""
+def check_options(jobs: int, output: Path | None) -> None:
+    """Raise a UserError for what would stop the command only when all is trained."""
+    from smartcli.workflows.studies.jobs import check_jobs
+    from smartcli.workflows.studies.results import check_output
+
+    check_jobs(jobs)
+    if output is not None:
+        check_output(output)
+
+
+def print_plan(state: CliState, base: Base, planned: Sequence[Planned]) -> None:
+    """Print what `--dry-run` shows: each training, whether it is there already, and what the others will take."""
     from rich import box
     from rich.table import Table
 
     from smartcli.visible import plain
     from smartcli.workflows.studies.cells import is_finished
+    from smartcli.workflows.studies.plan_time import kinds_of, plan_seconds
+    from smartcli.workflows.training.dry_run import duration
 
     table = Table("cell", "seed", "checkpoint", "state", box=box.SIMPLE_HEAD)
+    left = [one for one in planned if not is_finished(state.home, one)]
     for one in planned:
-        there = "done" if is_finished(state.home, one) else "to train"
-        table.add_row(plain(one.cell.label), str(one.cell.seed), plain(one.name), there)
+        table.add_row(plain(one.cell.label), str(one.cell.seed), plain(one.name), "to train" if one in left else "done")
     state.out.print(table)
+    if not left:
+        return
+    kinds = len(kinds_of(left))
+    state.say(f"measuring a few steps of {counted(kinds, 'kind')} of training; nothing of them is kept")
+    seconds = plan_seconds(base, left, lambda one: state.say(f"… {one.cell.label}"), lambda event: None)
+    print_line(
+        state.out,
+        f"time: about {duration(seconds)} for {counted(len(left), 'training')}, one after the other, on a machine "
+        "as busy as this one is now",
+    )
 
 
 def print_results(state: CliState, results: Results, *, as_json: bool, output: Path | None) -> None:

@@ -57,7 +57,7 @@ def _train_folds(ctx: typer.Context, options: TrainingOptions, folds: int, jobs:
     state = state_of(ctx)
     plan = plan_folds(state.home, folds, options.flags, config=options.config, recipe=options.recipe)
     if options.flags.get("dry_run"):
-        print_plan(state, plan.planned)
+        print_plan(state, plan.base, plan.planned)
         return
     with CellsView(state.err, plan.planned, quiet=state.quiet, several=jobs > 1) as view:
         finished = train_folds(plan, ["smart", *sys.argv[1:]], view, jobs, state.say)

@@ -55,16 +55,17 @@ def reproduce(
 
     Example: smart reproduce table2 --encoder minilm --rows 2000 --jobs 2 --output results.md
     """
-    from smartcli.cli.cells_output import print_plan, print_results
+    from smartcli.cli.cells_output import check_options, print_plan, print_results
     from smartcli.cli.cells_view import CellsView
     from smartcli.workflows.studies.reproduction import draw_figure3, plan_reproduction, run_reproduction
 
     state, argv = state_of(ctx), ["smart", *sys.argv[1:]]
+    check_options(jobs, output)
     work = plan_reproduction(
         state.home, target, options.flags, seeds=seeds, config=options.config, recipe=options.recipe
     )
     if options.flags.get("dry_run"):
-        print_plan(state, work.planned)
+        print_plan(state, work.base, work.planned)
         return
     with CellsView(state.err, work.planned, quiet=state.quiet, several=jobs > 1) as view:
         results = run_reproduction(work, argv, view, jobs)

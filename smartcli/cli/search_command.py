@@ -31,7 +31,7 @@ def search_trials(
     as_json: bool,
 ) -> None:
     """Plan the search, do this worker's part of it, and print the table of all trials."""
-    from smartcli.cli.cells_output import print_results
+    from smartcli.cli.cells_output import check_options, print_results
     from smartcli.cli.cells_view import CellsView
     from smartcli.errors import UserError
     from smartcli.workflows.search.bounds import Choice, read_bounds
@@ -41,8 +41,7 @@ def search_trials(
 
     if trials is None:
         raise UserError("--search tpe needs --trials N: how many trials all workers train together")
-    if jobs < 1:
-        raise UserError(f"--jobs must be at least 1, found {jobs}")
+    check_options(jobs, output)
     chosen = read_bounds(entries, bounds) if entries or bounds is not None else {}
     plan = plan_search(
         state.home,

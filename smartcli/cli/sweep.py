@@ -122,7 +122,7 @@ def sweep(
 
     Example: smart sweep --grid lambda=0,1,5 --grid dropout=.1,.3 --seeds 3 --top 5
     """
-    from smartcli.cli.cells_output import print_plan, print_results
+    from smartcli.cli.cells_output import check_options, print_plan, print_results
     from smartcli.cli.cells_view import CellsView
     from smartcli.workflows.studies.grid import add_ensemble, default_grid, plan_sweep, read_grid, run_sweep
 
@@ -148,6 +148,7 @@ def sweep(
             as_json=as_json,
         )
         return
+    check_options(jobs, output)
     plan = plan_sweep(
         state.home,
         read_grid(grid) if grid else default_grid(),
@@ -159,7 +160,7 @@ def sweep(
         recipe=options.recipe,
     )
     if options.flags.get("dry_run"):
-        print_plan(state, plan.planned)
+        print_plan(state, plan.base, plan.planned)
         return
     with CellsView(state.err, plan.planned, quiet=state.quiet, several=jobs > 1) as view:
         results, ranked = run_sweep(plan, argv, view, jobs)

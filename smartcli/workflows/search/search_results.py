@@ -79,7 +79,7 @@ def _has_overall(done: Sequence[Slot]) -> bool:
 
 
 def _facts(search: Search) -> list[str]:
-    data = search.data_set
+    data, most = search.data_set, search.about["settings"].get("max_steps")
     rows = search.about["settings"].get("rows")
     counts = ", ".join(f"{task} {data.count(task, 'train'):,}" for task in search.tasks)
     used = f"{counted(rows, 'training row')} a task" if rows else "all training rows"
@@ -88,6 +88,7 @@ def _facts(search: Search) -> list[str]:
         f"encoder: {search.encoder}",
         f"seed: {search.seed}",
         "searched: " + "; ".join(f"{key.replace('_', ' ')} {bound.text()}" for key, bound in search.bounds.items()),
+        *([f"at most {counted(most, 'step')} a training (--max-steps)"] if most else []),
         f"date: {date.today().isoformat()}",
     ]
 

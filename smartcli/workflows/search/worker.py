@@ -23,7 +23,7 @@ from smartcli.workflows.search.slots import Attempt, Slot, holds
 from smartcli.workflows.search.study import Study
 from smartcli.workflows.search.trial_scores import dev_score, epochs_so_far, notes_of
 from smartcli.workflows.studies.cells import Finished, Planned
-from smartcli.workflows.studies.jobs import WAKE_SECONDS, CellJob, share_threads
+from smartcli.workflows.studies.jobs import WAKE_SECONDS, CellJob, check_jobs, share_threads
 from smartcli.workflows.training.signals import StopFlag, stop_on_signals
 
 LOOK_SECONDS = 2.0
@@ -52,8 +52,7 @@ class Worker:
 
     def __init__(self, search: Search, study: Study, argv: list[str], watcher: SearchWatcher, jobs: int = 1) -> None:
         """`argv` is stored with each checkpoint, so it must hold no password; `jobs` trainings run at a time."""
-        if jobs < 1:
-            raise UserError(f"--jobs must be at least 1, found {jobs}")
+        check_jobs(jobs)
         self.search, self.study, self.argv, self.watcher, self.jobs = search, study, argv, watcher, jobs
         self.home = search.base.home
         self.registry, self.runs, self.watch = Registry(self.home), Runs(self.home), Watch()
@@ -61,6 +60,9 @@ class Worker:
         self.taken: dict[int, _Taken] = {}
         self.slots: list[Slot] = []
         self.failures: list[str] = []
+        self._buried: set[int] = set()
+        self._orphans: set[int] = set()
+        """Trials that nobody worked at when the study was read last."""
         self.threads = 1
         self._look_at = self._beat_at = 0.0
         self._outages = study.outages
@@ -126,14 +128,19 @@ class Worker:
             if current is None or current.state != "running" or current.number in self.taken:
                 continue
             if self.watch.dead(current) and not self._still_runs(slot) and self.study.bury(current):
+                self._buried.add(slot.root)
                 self.watcher.tell(
                     f"trial {slot.root}: its worker is gone; it goes on from its last save, where that is here"
                 )
         self._look()
-        orphans = [slot for slot in self.slots[: self.search.trials] if slot.orphaned]
-        for slot in orphans:
-            self.study.retry(slot)
-        if orphans:
+        orphans = {slot.root: slot for slot in self.slots[: self.search.trials] if slot.orphaned}
+        # Who buried an attempt queues the next one; others only where that one is still missing at the second look.
+        mine = orphans.keys() & (self._buried | self._orphans)
+        for root in sorted(mine):
+            self.study.retry(orphans[root])
+        self._buried.clear()
+        self._orphans = set(orphans) - mine
+        if mine:
             self._look()
 
     def _still_runs(self, slot: Slot) -> bool:
@@ -199,6 +206,7 @@ class Worker:
             self._count_failure(f"{taken.planned.name}: {why}")
         else:
             self.study.killed(number, why)
+            self._buried.add(taken.attempt.root)
             self._drop(taken, why)
 
     def _complete(self, taken: _Taken, *, reused: bool) -> None:

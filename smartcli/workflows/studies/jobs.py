@@ -36,11 +36,16 @@ def work_off(base: Base, plan: Sequence[Planned], argv: list[str], watcher: Watc
     One at a time they run in this process. A cell that fails or is killed leaves the others alone: they are finished
     first, and then a SmartCliError names it. Stopped where a signal ended the work; the same command then goes on.
     """
-    if jobs < 1:
-        raise UserError(f"--jobs must be at least 1, found {jobs}")
+    check_jobs(jobs)
     if jobs == 1 or len(plan) == 1:
         return cells.run(base, plan, argv, watcher)
     return _Pool(base, plan, argv, watcher, jobs).run()
+
+
+def check_jobs(jobs: int) -> None:
+    """Raise a UserError unless there is at least one job."""
+    if jobs < 1:
+        raise UserError(f"--jobs must be at least 1, found {jobs}")
 
 
 def share_threads(base: Base, plan: Sequence[Planned], jobs: int) -> int:

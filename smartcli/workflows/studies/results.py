@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -122,6 +123,8 @@ def _training_facts(finished: Sequence[Finished]) -> list[str]:
     epochs = [Settings.from_json(meta.settings).epochs for meta in metas]
     usual = {value.default for value in epochs}
     others = sorted({f"{task} {n}" for value in epochs for task, n in value.by_task})
+    if (most := shared(settings, "max_steps")) is not None:
+        out.append(f"at most {counted(most, 'step')}")
     if len(usual) == 1:
         out.append(f"epochs: {usual.pop()}" + (f" ({', '.join(others)} where sequential)" if others else ""))
     precision = shared([meta.machine if isinstance(meta.machine, dict) else {} for meta in metas], "precision")
@@ -144,6 +147,13 @@ def notes_of(data_set: DataSet, finished: Sequence[Finished]) -> list[str]:
     notes = (
         [f"Training rows here (in the paper): {', '.join(other)}; these scores are not comparable."] if other else []
     )
+    cut = sorted({int(one.meta.settings["max_steps"]) for one in finished if one.meta.settings.get("max_steps")})
+    if cut:
+        most = " or ".join(f"{n:,}" for n in cut)
+        notes.append(
+            f"--max-steps ends each training after {most} {'step' if cut == [1] else 'steps'}, before its epochs are "
+            "done; these scores are not comparable."
+        )
     return notes + encoder_notes(meta.encoder_ids[0], _trained(data_set, finished))
 
 
@@ -166,6 +176,24 @@ def markdown(results: Results, beside: Path | None = None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def check_output(path: Path) -> None:
+    """Raise a UserError where `write_section` could not put its section, before hours of training."""
+    folder = next(one for one in (path.absolute().parent, *path.absolute().parents) if one.exists())
+    if not folder.is_dir():
+        raise UserError(f"--output {path}: {folder} is a file; expected a folder")
+    if path.is_dir() or path.is_file():
+        _read_section_file(path)
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise UserError(f"--output {path}: expected a file that can be written; it or its folder may only be read")
+
+
+def _read_section_file(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8") if path.exists() else "# Results\n"
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--output {path}: expected a Markdown file that can be read: {error}") from error
+
+
 def write_section(path: Path, results: Results) -> None:
     """Put the results into the file `path`, in place of earlier ones of the same id, and keep all else."""
     put_section(path, results.id, markdown(results, path.parent))
@@ -178,10 +206,7 @@ def put_section(path: Path, name: str, text: str) -> None:
     """
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     section = f"{begin}\n{text}{end}\n"
-    try:
-        old = path.read_text(encoding="utf-8") if path.exists() else "# Results\n"
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--output {path}: expected a Markdown file that can be read: {error}") from error
+    old = _read_section_file(path)
     pattern = re.compile(re.escape(begin) + r"\n.*?" + re.escape(end) + r"\n?", re.DOTALL)
     new = pattern.sub(lambda _: section, old, count=1) if pattern.search(old) else old.rstrip("\n") + "\n\n" + section
     write_output(path, new)

@@ -26,6 +26,19 @@ def dry_run(home: Home, command: str, resolved: Resolved, listener: Listener) ->
     Counts are exact; memory and time come from real steps, dev predictions and a save, done here and now. Errors
     are those of the training's own start.
     """
+    training, found, reading = _probe(home, command, resolved, listener)
+    phases = training.job.phases()
+    return [*_counts(resolved, phases, found), *_costs(found, training.machine(), reading)]
+
+
+def expected_seconds(home: Home, command: str, resolved: Resolved, listener: Listener) -> float:
+    """Return what the training will take, from the same probe; errors are those of its own start."""
+    _, found, reading = _probe(home, command, resolved, listener)
+    return found.total_seconds + reading
+
+
+def _probe(home: Home, command: str, resolved: Resolved, listener: Listener) -> tuple[Training, Forecast, float]:
+    """Return the training, spent by the probe, what it will take, and the seconds of reading its inputs."""
     from smartcli.engine.training.forecast import forecast
 
     started = time.perf_counter()
@@ -33,7 +46,6 @@ def dry_run(home: Home, command: str, resolved: Resolved, listener: Listener) ->
         training = Training(home, command, resolved, [], listener, stop)
         training.prepare()
         reading = time.perf_counter() - started
-        phases = training.job.phases()
 
         def save(state: Snapshot) -> None:
             # As a run's save writes it, hashes included, on the same disk.
@@ -43,7 +55,7 @@ def dry_run(home: Home, command: str, resolved: Resolved, listener: Listener) ->
                 build_manifest(temp)
 
         found = forecast(training.job, save)
-    return [*_counts(resolved, phases, found), *_costs(found, training.machine(), reading)]
+    return training, found, reading
 
 
 def _counts(resolved: Resolved, phases: list[Phase], found: Forecast) -> list[tuple[str, str]]:

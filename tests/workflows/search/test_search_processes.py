@@ -109,7 +109,7 @@ def check(tables: list[dict[str, Any]], study: Study, homes: list[Home]) -> None
     assert len(ended) == TRIALS, "exactly as many trials as were asked for, over all workers"
     names = [one["checkpoint"] for one in trials if one["state"] == "complete"]
     assert sorted(name for home in homes for name in Registry(home).names()) == sorted(names)
-    assert max(one["attempts"] for one in trials) == 2, "the killed worker's trial was begun again"
+    assert max(one["attempts"] for one in trials) >= 2, "the killed worker's trial was begun again"
 
 
 def study_at(storage: str) -> Study:
@@ -133,7 +133,7 @@ def test_four_workers_on_a_file_and_a_shared_registry_one_killed(tmp_path: Path)
     tables, _ = finish([one for one in workers if one is not dead])
     check(tables, study_at(storage), [place.home])
     logs = [Registry(place.home).open(name).read("log.jsonl").decode() for name in Registry(place.home).names()]
-    kept = [one for one in tables[0]["trials"] if one["attempts"] == 2]
+    kept = [one for one in tables[0]["trials"] if one["attempts"] > 1]
     assert kept
     if kept[0]["state"] == "complete":
         assert sum('"resume"' in log for log in logs) >= 1, "it went on where the killed one had saved"
