@@ -60,11 +60,37 @@ def test_without_a_data_set_each_says_what_to_do(smart: Smart) -> None:
         assert "smart prepare demo" in " ".join(found.stderr.split())
 
 
-def test_a_dry_run_lists_the_cells_and_trains_nothing(smart: Smart, home: Home) -> None:
-    make_data(home)
-    found = smart("reproduce", "table2", "--dry-run")
+def test_a_dry_run_lists_the_cells_and_what_they_will_take_and_trains_nothing(
+    smart: Smart, home: Home, tmp_path: Path
+) -> None:
+    make_data(home, counts={"train": 8, "dev": 6, "test": 4})
+    encoder = make_tiny_encoder(tmp_path / "tiny")
+    found = smart("reproduce", "table2", "--dry-run", "--encoder", encoder, "--max-steps", "1", "--precision", "fp32")
     assert found.exit_code == 0, found.stderr
     assert found.stdout.count("to train") == 8
+    assert "for 8 trainings, one after the other" in found.stdout
+    assert not home.checkpoints.exists()
+
+
+@pytest.mark.parametrize("command", [["reproduce", "table2"], ["sweep"], ["sweep", "--search", "tpe", "--trials", "2"]])
+def test_jobs_and_output_are_checked_before_anything_is_trained(
+    smart: Smart, home: Home, tmp_path: Path, command: list[str]
+) -> None:
+    make_data(home)
+    (tmp_path / "bytes.md").write_bytes(b"\xff\xfe")
+    (tmp_path / "a-file").write_text("")
+    for words, said in [
+        (["--jobs", "0"], "--jobs must be at least 1, found 0"),
+        (["--output", tmp_path], "expected a Markdown file that can be read"),
+        (["--output", tmp_path / "bytes.md"], "expected a Markdown file that can be read"),
+        (["--output", tmp_path / "a-file" / "x.md"], "a-file is a file; expected a folder"),
+    ]:
+        for more in ([], ["--dry-run"]):
+            found = smart(*command, *words, *more, "--encoder", "minilm")
+            assert found.exit_code == 2, found.stderr
+            assert said in "".join(found.stderr.split("\n")).replace("  ", " ") or said in " ".join(
+                found.stderr.split()
+            )
     assert not home.checkpoints.exists()
 
 

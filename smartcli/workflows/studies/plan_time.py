@@ -13,7 +13,7 @@ from smartcli.workflows.studies.cells import Base, Planned, resolve_cell
 def kinds_of(planned: Sequence[Planned]) -> list[list[Planned]]:
     """Return the trainings that take the same time together, in the plan's order.
 
-    The seed changes nothing of it, and of a number such as λ or a dropout rate counts only whether it is 0.
+    Seed and fold change nothing of it, and of a number such as λ or a dropout rate counts only whether it is 0.
     """
     groups: dict[tuple[Any, ...], list[Planned]] = {}
     for one in planned:
@@ -22,7 +22,7 @@ def kinds_of(planned: Sequence[Planned]) -> list[list[Planned]]:
 
 
 def _costs(one: Planned) -> list[tuple[str, Any]]:
-    return sorted((key, _cost(key, value)) for key, value in one.flags.items() if key != "seed")
+    return sorted((key, _cost(key, value)) for key, value in one.flags.items() if key not in ("seed", "fold"))
 
 
 def _cost(key: str, value: Any) -> str:

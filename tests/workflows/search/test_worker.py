@@ -12,10 +12,12 @@ import pytest
 from smartcli.errors import SmartCliError, Stopped, UserError
 from smartcli.home import Home
 from smartcli.log_events import DevEvent, Event
+from smartcli.processes import Process
 from smartcli.registry.registry import Registry
 from smartcli.registry.run_folders import Runs
 from smartcli.workflows.search import search_storage, worker
 from smartcli.workflows.search.bounds import Range
+from smartcli.workflows.search.liveness import Watch
 from smartcli.workflows.search.search_plan import Search, plan_search
 from smartcli.workflows.search.search_results import results_of, run_search
 from smartcli.workflows.search.search_storage import Patience
@@ -218,6 +220,40 @@ def test_a_dead_workers_trial_goes_on_from_its_last_save_with_the_same_bits(
     Registry(home).remove(one.name)
     train_cell(search.base, one, ["smart"], lambda event: None)
     assert Registry(home).open(one.name).read("model.safetensors") == weights
+
+
+def test_the_trial_of_a_worker_elsewhere_whose_heartbeat_stands_still_is_taken_over(
+    home: Home, flags: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = planned(home, flags, 1)
+    other = study_of(search)
+    monkeypatch.setattr(other, "_me", Process(1, "7", "0123abcd").token)
+    gone = other.ask()
+    assert other.beat(gone.number)
+    taker = worker.Worker(search, study_of(search), ["smart"], watcher := Hearing())
+    taker.watch = Watch(grace=0.3)
+    (slot,) = taker.run()
+    assert [one.number for one in slot.attempts] == [gone.number, 1]
+    assert slot.params == gone.params
+    assert len(watcher.told) == 1
+    assert not other.complete(gone.number, 0.9, {}), "should it come back, its result does not count"
+
+
+def test_of_two_that_look_at_the_same_moment_one_queues_a_dead_workers_trial(
+    home: Home, flags: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = planned(home, flags, 1)
+    study_of(search).ask()
+    monkeypatch.setattr(worker.Watch, "dead", lambda self, attempt: True)
+    one, other = (worker.Worker(search, study_of(search), ["smart"], Hearing()) for _ in range(2))
+    for each in (one, other):
+        each._look()
+    monkeypatch.setattr(one.study, "retry", lambda slot: other._rescue())
+    one._rescue()
+    assert [len(slot.attempts) for slot in study_of(search).slots()] == [1], "the other leaves it to who buried it"
+    other._look()
+    other._rescue()
+    assert [len(slot.attempts) for slot in study_of(search).slots()] == [2], "unless that one died in between"
 
 
 def test_a_signal_gives_the_trial_back_and_the_same_command_goes_on(home: Home, flags: dict[str, object]) -> None:

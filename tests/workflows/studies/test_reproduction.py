@@ -36,6 +36,8 @@ def test_all_rows_of_table_2_run_are_reused_and_judged(home: Home, flags: dict[s
     assert all(line.ours["overall"] is not None for line in results.lines)
     assert len(results.verdicts) == 11
     assert any("8 training rows a task" in fact for fact in results.facts)
+    assert "at most 3 steps" in results.facts
+    assert any("--max-steps ends each training after 3 steps" in note for note in results.notes)
     assert {"epochs: 1", "precision: fp32", "checkpoint: each row's best epoch by dev overall"} <= set(results.facts)
     assert any("sst 8 (8,544)" in note for note in results.notes)
 
