@@ -81,27 +81,14 @@ def soup(
     subject.require()
     kitchen = _Kitchen(home, subject, members)
     mixed = kitchen.greedy(say) if greedy else kitchen.uniform()
-    dev = kitchen.member_dev
-    selection: dict[str, Any] | None = None
-    reported, rows_of = mixed.dev, dev
-    if greedy:
-        rows_of = {one: halves(found, subject.fingerprint)[1] for one, found in dev.items()}
-        first, reported = halves(mixed.dev, subject.fingerprint)
-        selection = {
-            "top": len(mixed.chosen),
-            "of": len(members),
-            "candidates": [member.name for member in members],
-            "chosen_on": {task: len(rows) for task, rows in first.items()},
-            "reported_on": {task: len(rows) for task, rows in reported.items()},
-        }
-    metrics = _metrics(subject, reported)
+    found = _reported(subject, kitchen, mixed) if greedy else _Reported(mixed.dev, kitchen.member_dev, None)
+    metrics = _metrics(subject, found.soup)
     parts = [next(member for member in members if member.name == one) for one in mixed.chosen]
     with registry.claim(name) as taken:
-        meta = _meta(taken, parts, greedy, selection, metrics, argv, started)
+        meta = _meta(taken, parts, greedy, found.selection, metrics, argv, started)
         checkpoint = registry.commit(taken, lambda folder: _fill(folder, registry, meta, kitchen, mixed))
-    rows = [score_row(member, subject.tasks, rows_of[member.name]) for member in members]
-    rows.append(score_row(checkpoint, subject.tasks, reported))
-    remarks = [f"in the soup: {', '.join(mixed.chosen)}", *remarks_on(members, subject)]
+    rows = [score_row(member, subject.tasks, found.members[member.name]) for member in members]
+    rows.append(score_row(checkpoint, subject.tasks, found.soup))
     table = ScoreTable(
         data=subject.name,
         fingerprint=subject.fingerprint,
@@ -111,9 +98,32 @@ def soup(
         rows=rows,
         notes=[f"{row.checkpoint}: {s.note}" for row in rows for s in row.scores.values() if s and s.note],
         part="the half of dev that did not choose" if greedy else "",
-        remarks=remarks,
+        remarks=[f"in the soup: {', '.join(mixed.chosen)}", *remarks_on(members, subject)],
     )
     return SoupOutcome(checkpoint, table, mixed.chosen)
+
+
+@dataclass(frozen=True)
+class _Reported:
+    """Predictions that are scored, the soup's and each member's, and how a greedy soup was chosen."""
+
+    soup: Predictions
+    members: Mapping[str, Predictions]
+    selection: Mapping[str, Any] | None
+
+
+def _reported(subject: Subject, kitchen: _Kitchen, mixed: _Mixed) -> _Reported:
+    """Return the predictions on the half of dev that did not choose."""
+    first, second = halves(mixed.dev, subject.fingerprint)
+    selection = {
+        "top": len(mixed.chosen),
+        "of": len(kitchen.members),
+        "candidates": [member.name for member in kitchen.members],
+        "chosen_on": {task: len(rows) for task, rows in first.items()},
+        "reported_on": {task: len(rows) for task, rows in second.items()},
+    }
+    members = {name: halves(found, subject.fingerprint)[1] for name, found in kitchen.member_dev.items()}
+    return _Reported(second, members, selection)
 
 
 class _Kitchen:

@@ -14,7 +14,7 @@ from safetensors.numpy import load, save
 from tiny import make_tiny_encoder
 from training import Shop, save_small
 
-from smartcli.errors import UserError
+from smartcli.errors import SmartCliError, UserError
 from smartcli.home import Home
 from smartcli.registry.registry import Registry
 from smartcli.voting import halves, rank
@@ -198,6 +198,15 @@ def test_a_planted_difference_is_an_error_that_names_it(
     assert Registry(shop.home).names() == before
 
 
+def test_a_file_that_was_altered_is_an_error_that_names_it(shop: Shop) -> None:
+    path = shop.home.checkpoints / "run1" / "heads.safetensors"
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(bytes(raw))
+    with pytest.raises(SmartCliError, match="heads.safetensors"):
+        soup(shop.home, ["run0", "run1"])
+
+
 def test_runs_of_two_starts_are_refused(shop: Shop) -> None:
     with pytest.raises(UserError, match="run0 and else have two starts: the seed of the heads is 7 and 0"):
         soup(shop.home, ["run0", "else"])
@@ -257,7 +266,7 @@ def test_a_soup_is_a_checkpoint_like_any_other(shop: Shop, smart: Callable[..., 
     (member, *_) = Registry(shop.home).open("broth").meta.lineage.members
     assert '"broth"' in smart("checkpoints", "rm", member.name, "--yes").stderr
     note = smart("evaluate", "broth").stderr
-    assert "chosen from 2 on half of these rows" in " ".join(note.split())
+    assert "scored on the half of dev that did not pick what is in it" in " ".join(note.split())
     assert "epoch None" not in Registry(shop.home).open("broth").read("README.md").decode()
 
 
