@@ -203,7 +203,7 @@ def test_a_file_that_was_altered_is_an_error_that_names_it(shop: Shop) -> None:
     raw = bytearray(path.read_bytes())
     raw[-1] ^= 1
     path.write_bytes(bytes(raw))
-    with pytest.raises(SmartCliError, match="heads.safetensors"):
+    with pytest.raises(SmartCliError, match=r"heads\.safetensors"):
         soup(shop.home, ["run0", "run1"])
 
 
