@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "smartcli"
 ORDER = (
     ("errors",),
-    ("home", "counts", "disk", "processes", "ranks", "strictjson", "visible"),
+    ("home", "counts", "disk", "hidden", "processes", "ranks", "strictjson", "visible"),
     ("atomic",),
     ("task_keys",),
     ("tasks", "option_table", "log_events"),

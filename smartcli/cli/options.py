@@ -137,6 +137,14 @@ def _extras() -> list[inspect.Parameter]:
             autocompletion=complete.resumable,
         ),
         _extra(
+            "track",
+            list[str] | None,
+            "--track",
+            "Send the log's numbers to tensorboard[:DIR], mlflow[:URI] or wandb[:PROJECT] too; once a tracker.",
+            metavar="TRACKER[:WHERE]",
+            autocompletion=complete.choices("tensorboard", "mlflow", "wandb", "none"),
+        ),
+        _extra(
             "dry_run",
             bool | None,
             "--dry-run",
@@ -163,7 +171,7 @@ def _with(command: Callable[..., None], given: list[inspect.Parameter]) -> Calla
 
     def run(**values: Any) -> None:
         flags = {keys[name]: values.pop(name) for name in list(keys) if values.get(name) is not None}
-        flags |= {name: values[name] for name in loose if values.get(name) is not None}
+        flags |= {name: values[name] for name in loose if values.get(name) not in (None, [])}
         options = TrainingOptions(flags, values.get("config"), values.get("recipe"))
         command(options=options, **{p.name: values[p.name] for p in own})
 

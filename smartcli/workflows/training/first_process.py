@@ -13,12 +13,13 @@ from smartcli.config import Settings
 from smartcli.data.store import DataSet
 from smartcli.errors import SmartCliError, Stopped
 from smartcli.home import Home
-from smartcli.log_events import Event, NoteEvent, ResumeEvent, WarningEvent
+from smartcli.log_events import Event, NoteEvent, ResumeEvent, StartEvent, WarningEvent
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.meta import CheckpointMeta, DataRecord
 from smartcli.registry.registry import Registry
 from smartcli.registry.run_folders import Run, RunHeader
 from smartcli.workflows.scoring.model_outputs import predictions_of
+from smartcli.workflows.tracking.tracking import Tracking
 from smartcli.workflows.training.finish import describe, register
 from smartcli.workflows.training.remarks import remarks
 from smartcli.workflows.training.resume import (
@@ -189,33 +190,43 @@ class Training:
 
     def run(self, run: Run, registry: Registry) -> Checkpoint:
         """Train from the run's last save, or from the start, and register the result."""
+        snapshot = self.last_save(run)
+        start = start_event(run.name, self.job, self.header())
+        with self._tracking(run, start, snapshot) as tracking:
+            with RunLog(run.log_path, snapshot.position.log_bytes if snapshot is not None else 0) as log:
+                result = self._train(run, start, snapshot, log, tracking)
+            return self._register(result, run, registry)
+
+    def _tracking(self, run: Run, start: StartEvent, snapshot: Snapshot | None) -> Tracking:
+        after = None if snapshot is None else snapshot.position.total
+        say = lambda text: self.listener(NoteEvent(text))  # noqa: E731
+        return Tracking(self.home, run.folder, self.resolved.track, start, after, say=say, warn=self.warn)
+
+    def _train(self, run: Run, start: StartEvent, snapshot: Snapshot | None, log: RunLog, tracking: Tracking) -> Result:
         from smartcli.engine.training.job import Callbacks
         from smartcli.engine.training.loop import train
 
-        snapshot = self.last_save(run)
-        start = start_event(run.name, self.job, self.header())
-        with RunLog(run.log_path, snapshot.position.log_bytes if snapshot is not None else 0) as log:
+        def record(event: Event) -> None:
+            log.write(event)
+            tracking.hear(event)
+            self.listener(event)
 
-            def record(event: Event) -> None:
-                log.write(event)
-                self.listener(event)
+        def save(state: Snapshot) -> None:
+            state.position.log_bytes = log.synced()
+            run.save(state.write, state.position.to_json())
 
-            def save(state: Snapshot) -> None:
-                state.position.log_bytes = log.synced()
-                run.save(state.write, state.position.to_json())
-
-            if snapshot is None:
-                record(start)
-            else:
-                self.listener(start)
-                record(ResumeEvent(step=snapshot.position.total, machine=self.machine()))
-            with self.ending(run):
-                result = train(self.job, Callbacks(record, self.listener, save, self.stop), snapshot)
-            for warning in result.warnings:
-                self.warn(warning)
-            record(end_event(result))
-            log.synced()
-        return self._register(result, run, registry)
+        if snapshot is None:
+            record(start)
+        else:
+            self.listener(start)
+            record(ResumeEvent(step=snapshot.position.total, machine=self.machine()))
+        with self.ending(run):
+            result = train(self.job, Callbacks(record, self.listener, save, self.stop), snapshot)
+        for warning in result.warnings:
+            self.warn(warning)
+        record(end_event(result))
+        log.synced()
+        return result
 
     @contextmanager
     def ending(self, run: Run) -> Iterator[None]:

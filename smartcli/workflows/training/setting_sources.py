@@ -16,7 +16,14 @@ from smartcli.errors import UserError, suggest
 from smartcli.families.files import read_object
 from smartcli.option_table import OPTION_OF
 
-LOOSE: dict[str, type] = {"name": str, "recipe": str, "resume": str, "dry_run": bool, "paper_optimizer": bool}
+LOOSE: dict[str, type] = {
+    "name": str,
+    "recipe": str,
+    "resume": str,
+    "dry_run": bool,
+    "paper_optimizer": bool,
+    "track": list,
+}
 """Training options that are no settings: they say where settings come from and go to."""
 OPTIMIZER = frozenset({"lr", "lr_schedule", "warmup", "weight_decay", "clip_norm", "epochs", "batch_size"})
 """What `--paper-optimizer` takes from the paper in place of the encoder's preset."""
@@ -149,6 +156,7 @@ def _known() -> str:
 
 
 def _check_loose(key: str, value: Any, place: str) -> None:
-    if not isinstance(value, LOOSE[key]) or value == "":
-        kind = "true or false" if LOOSE[key] is bool else "a non-empty string"
+    words = all(isinstance(one, str) and one for one in value) if isinstance(value, list) else value != ""
+    if not isinstance(value, LOOSE[key]) or not words:
+        kind = {bool: "true or false", list: "a list of non-empty strings"}.get(LOOSE[key], "a non-empty string")
         raise UserError(f'{place}: "{key}" must be {kind}, found {value!r}')

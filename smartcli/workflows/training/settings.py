@@ -13,6 +13,7 @@ from smartcli.errors import UserError
 from smartcli.families.encoder_files import absolute
 from smartcli.home import Home
 from smartcli.option_table import OPTION_OF, OPTIONS, RUN_ONLY
+from smartcli.workflows.tracking.track_option import TrackTarget, read_targets
 from smartcli.workflows.training.balance_checks import check_balance
 from smartcli.workflows.training.kind_checks import check_kinds
 from smartcli.workflows.training.setting_sources import (
@@ -61,6 +62,8 @@ class Resolved:
     name: str | None = None
     resume: str | None = None
     dry_run: bool = False
+    track: tuple[TrackTarget, ...] | None = None
+    """Trackers of `--track`; None where it is not given."""
     latest_data: bool = False
     """Whether the data set is the one prepared last, for want of `--data`."""
 
@@ -131,6 +134,7 @@ def resolve(
         name=loose.get("name"),
         resume=loose.get("resume"),
         dry_run=bool(loose.get("dry_run")),
+        track=read_targets(loose.get("track", ())),
         latest_data=wanted.data is None,
     )
 
