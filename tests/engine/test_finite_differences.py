@@ -6,7 +6,18 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small_model import MODES, NAMES, gradients_of, moved_teacher, phase_state, settings, small_step, teacher_of, watch
+from small_model import (
+    MODES,
+    NAMES,
+    gradients_of,
+    moved_teacher,
+    phase_state,
+    settings,
+    small_model,
+    small_step,
+    teacher_of,
+    watch,
+)
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -15,6 +26,7 @@ from smartcli.engine.streams import Streams
 from smartcli.engine.terms import ascent, mtdnn
 from smartcli.engine.training.batches import Prepared
 from smartcli.engine.training.phase_state import PhaseState
+from smartcli.families.family_table import FAMILIES
 
 KEY = "+".join(NAMES)
 STRENGTH = {"epsilon": 0.1, "sigma": 0.05, "step_size": 0.1, "lam": 10.0, "mu": 20.0}
@@ -25,8 +37,8 @@ def quiet(chosen: Settings) -> Settings:
     return replace(chosen, dropout=0.0, attention_dropout=0.0) if chosen.smart_dropout == "off" else chosen
 
 
-def made(chosen: Settings) -> PhaseState:
-    state = phase_state(chosen)
+def made(chosen: Settings, model_type: str = "bert") -> PhaseState:
+    state = phase_state(chosen, model=small_model(chosen, model_type=model_type))
     if teacher_of(state.updater.objective) is not None:
         moved_teacher(state.updater.objective, 0.02)
     return state
@@ -52,9 +64,9 @@ def freeze(monkeypatch: pytest.MonkeyPatch, deltas: list[Tensor]) -> None:
     monkeypatch.setattr(mtdnn, "find_perturbation", lambda *_, **__: delta)
 
 
-def slopes(monkeypatch: pytest.MonkeyPatch, chosen: Settings, apart: bool) -> None:
+def slopes(monkeypatch: pytest.MonkeyPatch, chosen: Settings, apart: bool, model_type: str = "bert") -> None:
     """Compare the gradient with central differences along random directions: one a parameter, or one for all."""
-    state, step = made(chosen), small_step(chosen)
+    state, step = made(chosen, model_type), small_step(chosen, model_type=model_type)
     deltas = watch(monkeypatch, ascent, "find_perturbation")
     found = gradients_of(state, step)
     freeze(monkeypatch, deltas)
@@ -78,6 +90,15 @@ def slopes(monkeypatch: pytest.MonkeyPatch, chosen: Settings, apart: bool) -> No
 
 def test_the_gradient_of_every_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
     slopes(monkeypatch, settings(smart_dropout="same", **STRENGTH), apart=True)
+
+
+def test_the_gradient_of_every_parameter_where_layers_have_other_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    slopes(monkeypatch, settings(smart_dropout="same", **STRENGTH), apart=True, model_type="modernbert")
+
+
+@pytest.mark.parametrize("model_type", [model_type for model_type in FAMILIES if model_type != "bert"])
+def test_the_gradient_along_one_direction_of_every_type(monkeypatch: pytest.MonkeyPatch, model_type: str) -> None:
+    slopes(monkeypatch, settings(smart_dropout="same", **STRENGTH), apart=False, model_type=model_type)
 
 
 @pytest.mark.parametrize("smart_dropout", ["on", "off", "same"])

@@ -38,13 +38,17 @@ def _fresh_compiler() -> None:
     counters.clear()
 
 
+@pytest.mark.parametrize("model_type", ["bert", "modernbert"])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_compiled_layers_give_the_same_gradients_for_any_number_of_tokens(backend: str) -> None:
+def test_compiled_layers_give_the_same_gradients_for_any_number_of_tokens(backend: str, model_type: str) -> None:
     chosen = settings(lam=1.0, mu=1.0)
-    plain, compiled = phase_state(chosen, torch.float32), phase_state(chosen, torch.float32)
+    plain, compiled = (
+        phase_state(chosen, torch.float32, model=small_model(chosen, torch.float32, model_type=model_type))
+        for _ in range(2)
+    )
     compile_layers(compiled.model.encoder, bf16=False, backend=backend)
     for number, rows in enumerate(ROWS, 1):
-        step = small_step(chosen, torch.float32, rows=rows, number=number)
+        step = small_step(chosen, torch.float32, rows=rows, number=number, model_type=model_type)
         found, expected = gradients_of(compiled, step), gradients_of(plain, step)
         assert set(found) == set(expected)
         for name in expected:

@@ -30,8 +30,11 @@ from smartcli.engine.terms.ascent import Ball, sentence_norm
 from smartcli.engine.terms.base import TrainingBatch
 from smartcli.engine.terms.losses import divergence
 from smartcli.engine.training.objective import Objective
+from smartcli.families.family_table import FAMILIES
 
 DOUBLE = torch.float64
+OTHERS = [model_type for model_type in FAMILIES if model_type != "bert"]
+"""Types that have each claim's plainest case; all cases are tried with the first type."""
 
 
 def run(chosen: Settings, example: TrainingBatch, model: MultiTaskModel | None = None) -> Objective:
@@ -41,37 +44,45 @@ def run(chosen: Settings, example: TrainingBatch, model: MultiTaskModel | None =
     return objective
 
 
+RADII = [(1e-5, 1e-3, 1), (1e-5, 1e-3, 3), (0.05, 0.03, 4), (0.0, 1, 1)]
+
+
 @pytest.mark.parametrize("norm", ["inf", "2"])
-@pytest.mark.parametrize(("epsilon", "step", "steps"), [(1e-5, 1e-3, 1), (1e-5, 1e-3, 3), (0.05, 0.03, 4), (0.0, 1, 1)])
+@pytest.mark.parametrize(
+    ("model_type", "epsilon", "step", "steps"),
+    [*(("bert", *radius) for radius in RADII), *((other, 0.05, 0.03, 2) for other in OTHERS)],
+)
 def test_every_sentence_ends_inside_the_radius(
-    monkeypatch: pytest.MonkeyPatch, norm: str, epsilon: float, step: float, steps: int
+    monkeypatch: pytest.MonkeyPatch, norm: str, model_type: str, epsilon: float, step: float, steps: int
 ) -> None:
     chosen = settings(epsilon=epsilon, step_size=step, ascent_steps=steps, norm=norm)
-    example = small_batch(chosen)
+    example = small_batch(chosen, model_type=model_type)
     deltas = watch(monkeypatch, ascent, "find_perturbation")
-    run(chosen, example)
+    run(chosen, example, small_model(chosen, model_type=model_type))
     size = sentence_norm(deltas[0], example.batch.sentence, example.batch.sentences, norm)
     assert bool((size <= epsilon * (1 + 1e-12)).all())
     assert bool((size > 0.5 * epsilon).all()) or epsilon == 0.0
 
 
-@pytest.mark.parametrize("pair_mode", MODES)
-@pytest.mark.parametrize("norm", ["inf", "2"])
+@pytest.mark.parametrize(
+    ("model_type", "pair_mode", "norm"),
+    [*(("bert", mode, norm) for mode in MODES for norm in ("inf", "2")), *((other, "concat", "2") for other in OTHERS)],
+)
 def test_a_sentence_has_the_same_perturbation_alone_and_packed(
-    monkeypatch: pytest.MonkeyPatch, pair_mode: str, norm: str
+    monkeypatch: pytest.MonkeyPatch, model_type: str, pair_mode: str, norm: str
 ) -> None:
     chosen = settings(pair_mode=pair_mode, norm=norm, dropout=0.0, attention_dropout=0.0, epsilon=1e-3, ascent_steps=2)
     # Noise as a function of the word vector is the same for a sentence wherever it stands.
     monkeypatch.setattr(ascent, "start_noise", lambda like, sigma, generator: sigma * torch.sin(1000 * like))
     deltas = watch(monkeypatch, ascent, "find_perturbation")
-    model = small_model(chosen)
-    together = small_batch(chosen)
+    model = small_model(chosen, model_type=model_type)
+    together = small_batch(chosen, model_type=model_type)
     run(chosen, together, model)
     packed = deltas.pop()
     assert len(together.batch.groups) > 1 or together.batch.lengths.unique().numel() > 1
     for task in NAMES:
         for row in range(2):
-            alone = small_batch(chosen, rows={task: [row]})
+            alone = small_batch(chosen, rows={task: [row]}, model_type=model_type)
             run(chosen, alone, model)
             delta = deltas.pop()
             sides = zip(together.batch.outputs[task], alone.batch.outputs[task], strict=True)
@@ -104,11 +115,20 @@ def by_hand(
     return out
 
 
-@pytest.mark.parametrize("smart_dropout", ["on", "off", "same"])
-@pytest.mark.parametrize("tasks", [NAMES, ("mood",), ("same", "near"), ("near",)])
-@pytest.mark.parametrize("pair_mode", ["concat", "cosine"])
+MASKED = [
+    ("bert", mode, tasks, use)
+    for mode in ("concat", "cosine")
+    for tasks in (NAMES, ("mood",), ("same", "near"), ("near",))
+    for use in ("on", "off", "same")
+]
+
+
+@pytest.mark.parametrize(
+    ("model_type", "pair_mode", "tasks", "smart_dropout"),
+    [*MASKED, *((other, "concat", ("same", "near"), "on") for other in OTHERS)],
+)
 def test_the_ascent_uses_the_clean_passs_masks(
-    monkeypatch: pytest.MonkeyPatch, smart_dropout: str, tasks: tuple[str, ...], pair_mode: str
+    monkeypatch: pytest.MonkeyPatch, model_type: str, pair_mode: str, tasks: tuple[str, ...], smart_dropout: str
 ) -> None:
     chosen = settings(
         dropout=0.5,
@@ -120,7 +140,7 @@ def test_the_ascent_uses_the_clean_passs_masks(
         sigma=1e-2,
         step_size=0.1,
     )
-    model, example = small_model(chosen), small_batch(chosen)
+    model, example = small_model(chosen, model_type=model_type), small_batch(chosen, model_type=model_type)
     assert "r_s" in example.of_term
     starts, deltas = watch(monkeypatch, ascent, "start_noise"), watch(monkeypatch, ascent, "find_perturbation")
     run(chosen, example, model)
@@ -131,16 +151,21 @@ def test_the_ascent_uses_the_clean_passs_masks(
     assert (expected - starts[0]).abs().max().item() > 0.05
 
 
-@pytest.mark.parametrize("norm", ["inf", "2"])
-@pytest.mark.parametrize("steps", [1, 3])
-@pytest.mark.parametrize("pair_mode", MODES)
+@pytest.mark.parametrize(
+    ("model_type", "norm", "steps", "pair_mode"),
+    [
+        *(("bert", norm, steps, mode) for norm in ("inf", "2") for steps in (1, 3) for mode in MODES),
+        *((other, "inf", 1, "concat") for other in OTHERS),
+    ],
+)
 def test_the_ascent_beats_random_perturbations_of_the_same_norm_on_every_task(
-    monkeypatch: pytest.MonkeyPatch, norm: str, steps: int, pair_mode: str
+    monkeypatch: pytest.MonkeyPatch, model_type: str, norm: str, steps: int, pair_mode: str
 ) -> None:
     chosen = settings(
         norm=norm, ascent_steps=steps, pair_mode=pair_mode, dropout=0.0, attention_dropout=0.0, smart_dropout="off"
     )
-    model, example = small_model(chosen), small_batch(chosen, rows={task: range(8) for task in NAMES})
+    model = small_model(chosen, model_type=model_type)
+    example = small_batch(chosen, rows={task: range(8) for task in NAMES}, model_type=model_type)
     deltas = watch(monkeypatch, ascent, "find_perturbation")
     run(chosen, example, model)
     batch, words = example.batch, model.encoder.look_up(example.batch).detach()
@@ -162,14 +187,16 @@ def test_the_ascent_beats_random_perturbations_of_the_same_norm_on_every_task(
             assert all(found[task] > other[task] for task in NAMES)
 
 
-@pytest.mark.parametrize("variant", ["paper", "mtdnn"])
-def test_the_ascent_leaves_no_parameter_gradient(variant: str) -> None:
+@pytest.mark.parametrize(
+    ("model_type", "variant"), [("bert", "paper"), ("bert", "mtdnn"), *((other, "paper") for other in OTHERS)]
+)
+def test_the_ascent_leaves_no_parameter_gradient(model_type: str, variant: str) -> None:
     chosen = settings(smart_variant=variant, ascent_steps=2, mu=1)
-    objective = phase_state(chosen).updater.objective
+    objective = phase_state(chosen, model=small_model(chosen, model_type=model_type)).updater.objective
     moved_teacher(objective)
     for p in objective.model.parameters():
         p.grad = None
-    example = small_batch(chosen)
+    example = small_batch(chosen, model_type=model_type)
     losses = objective.loss(example, words_of(objective.model, example), Streams(0, "p"), probe=True)
     assert set(losses.found["r_s"].values) == set(NAMES)
     assert all(p.grad is None for p in objective.model.parameters())

@@ -34,6 +34,7 @@ from smartcli.engine.training.fixed_step import FixedUpdater
 from smartcli.engine.training.phase_state import PhaseState
 from smartcli.engine.training.replay import EachTime, FirstCallAgain, Recorder
 from smartcli.engine.training.schedule import Phase, Step
+from smartcli.families.family_table import FAMILIES
 from smartcli.tasks import TaskTable
 
 BATCH = 5
@@ -176,14 +177,19 @@ class HostReads(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("bf16", [False, True])
-@pytest.mark.parametrize("method", METHODS)
-def test_no_value_is_read_inside_a_step(method: str, bf16: bool) -> None:
+@pytest.mark.parametrize(
+    ("model_type", "method", "bf16"),
+    [
+        *(("mpnet", method, bf16) for method in METHODS for bf16 in (False, True)),
+        *((model_type, "smart", True) for model_type in FAMILIES if model_type != "mpnet"),
+    ],
+)
+def test_no_value_is_read_inside_a_step(model_type: str, method: str, bf16: bool) -> None:
     chosen = chosen_of(method, dropout=0.1, attention_dropout=0.1)
-    state = state_of(chosen, EachTime(), "mpnet", bf16=bf16)
+    state = state_of(chosen, EachTime(), model_type, bf16=bf16)
     updater = state.updater
     assert isinstance(updater, FixedUpdater)
-    for prepared in map(batcher_of(state, chosen, "mpnet"), steps_of({"mood": 1, "same": 4, "near": 2})):
+    for prepared in map(batcher_of(state, chosen, model_type), steps_of({"mood": 1, "same": 4, "near": 2})):
         with HostReads() as reads:
             pending = updater.launch(prepared, probe=True, check=True)
         assert reads.seen == []

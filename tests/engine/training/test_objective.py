@@ -30,6 +30,7 @@ from smartcli.engine.terms.base import TrainingBatch
 from smartcli.engine.terms.losses import divergence, task_loss
 from smartcli.engine.training.objective import StepLoss
 from smartcli.engine.training.optimizer import make_optimizer
+from smartcli.families.family_table import FAMILIES
 
 KEY = "+".join(NAMES)
 QUIET = {"dropout": 0.0, "attention_dropout": 0.0}
@@ -42,6 +43,16 @@ def losses_of(
     streams = Streams(0, "p")
     losses = objective_of(model, chosen, bf16=bf16).loss(example, words_of(model, example), streams, probe=probe)
     return losses, streams, model, example
+
+
+@pytest.mark.parametrize("model_type", list(FAMILIES))
+@pytest.mark.parametrize("pair_mode", MODES)
+def test_at_delta_zero_every_types_outputs_are_bit_for_bit_the_clean_passs(pair_mode: str, model_type: str) -> None:
+    chosen = settings(pair_mode=pair_mode, epsilon=0.0, **QUIET)
+    model = small_model(chosen, torch.float32, model_type=model_type)
+    example = small_batch(chosen, torch.float32, model_type=model_type)
+    losses = objective_of(model, chosen).loss(example, words_of(model, example), Streams(0, "p"))
+    assert [losses.found["r_s"].values[task].item() for task in NAMES] == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("pair_mode", MODES)
@@ -136,17 +147,19 @@ def test_the_number_of_encoder_passes(
     assert len(outputs) == passes
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_without_lambda_and_mu_training_is_bit_for_bit_a_plain_loop(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(
+    ("model_type", "dtype"), [("bert", torch.float64), *((model_type, torch.float32) for model_type in FAMILIES)]
+)
+def test_without_lambda_and_mu_training_is_bit_for_bit_a_plain_loop(model_type: str, dtype: torch.dtype) -> None:
     chosen = settings(lam=0.0, mu=0.0, lr=1e-3, weight_decay=0.01)
-    state = phase_state(chosen, dtype)
-    model = small_model(chosen, dtype)
+    state = phase_state(chosen, dtype, model=small_model(chosen, dtype, model_type=model_type))
+    model = small_model(chosen, dtype, model_type=model_type)
     encoder = [(f"encoder.{n}", p) for n, p in model.encoder.named_parameters() if not n.startswith("pooler.")]
     heads = [(f"heads.{t}.{n}", p) for t in NAMES for n, p in model.head(t).named_parameters()]
     optimizer = make_optimizer([*encoder, *heads], chosen)
     generator = Streams(0, KEY)["dropout"]
     for number in (1, 2, 3):
-        step = small_step(chosen, dtype, number=number, seed=number)
+        step = small_step(chosen, dtype, number=number, seed=number, model_type=model_type)
         state.updater.run(step, probe=True)
         (example,) = step.batches
         logits = model(model.encoder.words(example.batch.ids), example.batch, FreshDropout(generator))
