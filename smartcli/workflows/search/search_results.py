@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
 
 from smartcli.counts import counted
-from smartcli.errors import SmartCliError
+from smartcli.errors import SmartCliError, UserError
 from smartcli.registry.registry import Registry
 from smartcli.report.compare import Line, spread
 from smartcli.workflows.search.search_plan import Search
@@ -17,6 +18,8 @@ from smartcli.workflows.search.search_watcher import SearchWatcher
 from smartcli.workflows.search.slots import Slot, ranked
 from smartcli.workflows.studies.paper_recipes import OVERALL, cell_label
 from smartcli.workflows.studies.results import Results
+
+ENSEMBLE_SECONDS = 5.0
 
 
 def run_search(
@@ -140,7 +143,12 @@ def _add_ensemble(search: Search, results: Results, top: int, argv: list[str]) -
         )
         return replace(results, notes=(*results.notes, f"no ensemble was made: {why}"))
     names = [name for name in results.checkpoints if name in here]
-    chosen = select_members(search.base.home, names, top, results.id, argv)
+    try:
+        chosen = select_members(search.base.home, names, top, results.id, argv)
+    except UserError:
+        # Another worker of this search was just registering the same ensemble; then it is there now.
+        time.sleep(ENSEMBLE_SECONDS)
+        chosen = select_members(search.base.home, names, top, results.id, argv)
     return replace(
         results,
         lines=(*results.lines, *chosen.lines(results.scores)),

@@ -55,13 +55,16 @@ class Study:
         return self._patience.outages
 
     def _check(self, name: str, about: dict[str, Any]) -> None:
-        known = self._patience.tried(lambda: self._study.user_attrs.get(ABOUT))
-        if known is None:
-            if self.slots():
+        known = self._about()
+        if known is None and self.slots():
+            # Another worker may have begun the study between these two looks.
+            known = self._about()
+            if known is None:
                 raise UserError(
                     f'the study "{name}" in {self._patience.place.shown} was not made by smart sweep; choose another '
                     "--name"
                 )
+        if known is None:
             self._patience.tried(lambda: self._study.set_user_attr(ABOUT, about))
         elif known != about:
             other = ", ".join(key for key in {**known, **about} if known.get(key) != about.get(key))
@@ -69,6 +72,9 @@ class Study:
                 f'the study "{name}" in {self._patience.place.shown} searches something else: its {other} differ from '
                 "this command's; all its workers must be started with the same options, or choose another --name"
             )
+
+    def _about(self) -> dict[str, Any] | None:
+        return self._patience.tried(lambda: self._study.user_attrs.get(ABOUT))
 
     def slots(self) -> list[Slot]:
         """Return the trials as they stand."""

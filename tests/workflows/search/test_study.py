@@ -127,6 +127,13 @@ def test_workers_that_search_something_else_are_refused(worker: Open) -> None:
     worker("another", {"bounds": 1, "encoder": "b"})
 
 
+def test_workers_that_begin_a_study_at_the_same_moment_agree(worker: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker().ask()
+    looks = iter([None, {"bounds": 1}])
+    monkeypatch.setattr(Study, "_about", lambda self: next(looks))
+    assert len(worker().slots()) == 1, "the first look was before the other's first word"
+
+
 def test_a_study_of_other_tools_is_refused(worker: Open, where: str) -> None:
     worker("mine")
     storage = read_place(where)
