@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 def check(
     ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with a tasks.toml, or the course's files.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR|FILE", help="Folder with a tasks.toml, or the course's files; or a file alone."),
+    ],
     encoder: Annotated[
         str | None,
         typer.Option(
@@ -35,8 +38,8 @@ def check(
     ] = 128,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Look a data folder over without training: label balance, lengths, truncation, duplicates, train/dev/test
-    leaks and conflicting labels.
+    """Look a data folder or a file over without training: label balance, lengths, truncation, duplicates,
+    train/dev/test leaks and conflicting labels.
 
     Exits with 2 where the files cannot be prepared.
 
@@ -45,7 +48,7 @@ def check(
     from smartcli.workflows.preparing.data_check import check as run
 
     state = state_of(ctx)
-    report = run(folder, encoder=encoder, max_length=max_length)
+    report = run(folder, encoder=encoder, max_length=max_length, say=state.say)
     if as_json:
         print_json(report.to_json())
         return

@@ -20,7 +20,8 @@ Words = list[str] | None
 def init(
     ctx: typer.Context,
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Folder with csv, tsv, jsonl, parquet or xlsx files.")
+        Path,
+        typer.Argument(metavar="FOLDER|FILE", help="Folder with csv, tsv, jsonl, parquet or xlsx files, or one file."),
     ],
     text: Annotated[
         Words,
@@ -49,7 +50,7 @@ def init(
         Words, typer.Option("--task", metavar="TASK", help="Take this task's files alone (by default all files).")
     ] = None,
 ) -> None:
-    """Look at a folder's files and write a commented tasks.toml, which you then correct.
+    """Look at a folder's files, or at one file, and write a commented tasks.toml, which you then correct.
 
     Files called like topic-train.csv and topic-dev.csv are one task. Where a choice is open it is asked on a terminal;
     elsewhere the command ends with the options that answer it: TASK:VALUE, or VALUE where there is one task. Nothing is
@@ -64,7 +65,7 @@ def init(
     asks = sys.stdin.isatty() and sys.stderr.isatty() and not state.quiet
     guessed = init_folder(folder, given, _ask if asks else None)
     print_guess(state, guessed)
-    state.say(f"wrote {folder / 'tasks.toml'}; read it, correct it, then: {_prepare(folder)}")
+    state.say(f"wrote {guessed.folder / 'tasks.toml'}; read it, correct it, then: {_prepare(guessed.folder)}")
 
 
 def _prepare(folder: Path) -> str:

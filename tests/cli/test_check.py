@@ -70,3 +70,19 @@ def test_wrong_files_are_exit_2_by_file_and_line(smart: Smart, tmp_path: Path) -
     assert "ids-sst-dev.csv:2: wrong sentiment" in result.stderr
     for folder in (tmp_path / "none", tmp_path):
         assert smart("check", folder).exit_code == 2
+
+
+def test_a_file_alone_is_read_by_the_guess_of_prepare(smart: Smart, tmp_path: Path) -> None:
+    rows = [f"bin number {i} is full,{('waste', 'roads')[i % 2]}" for i in range(60)]
+    (tmp_path / "notes.csv").write_text("message,about\n" + "\n".join([*rows, rows[0]]) + "\n")
+    (tmp_path / "other.csv").write_text("nothing of this\n")
+    encoder = make_tiny_encoder(tmp_path / "tiny")
+    ran = smart("check", tmp_path / "notes.csv", "--encoder", str(encoder), "--json")
+    assert ran.exit_code == 0, ran.stderr
+    (task,) = json.loads(ran.stdout)["tasks"]
+    assert (task["name"], task["kind"]) == ("notes", "binary")
+    assert sum(split["rows"] for split in task["splits"].values()) == 61
+    assert 'text = "message"' in ran.stderr
+    assert not (tmp_path / "tasks.toml").exists()
+    open_choice = smart("check", tmp_path / "other.csv")
+    assert open_choice.exit_code == 2

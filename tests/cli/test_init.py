@@ -101,6 +101,25 @@ def test_an_option_answers_and_the_guess_is_shown_with_its_reasons(smart: Smart,
     assert smart("prepare", folder, "--name", "desk").exit_code == 0
 
 
+def test_one_file_of_a_folder_gets_a_table_of_its_own(smart: Smart, folder: Path) -> None:
+    (folder / "unrelated.csv").write_text("no label here\n", encoding="utf-8")
+    ran = smart("init", folder / "notes.csv", "--label", "about")
+    assert ran.exit_code == 0, ran.stderr
+    assert (written(folder)["train"], written(folder)["label"]) == ("notes.csv", "about")
+    assert f"smart prepare {folder} --encoder minilm" in ran.stderr.replace("\n", " ")
+
+
+def test_prepare_says_which_command_takes_the_options_that_it_names(smart: Smart, folder: Path) -> None:
+    where = f"`smart init {folder / 'notes.csv'}` takes these options"
+    assert where in smart("prepare", folder / "notes.csv").stderr
+    bare = folder / "bare.csv"
+    bare.write_text("message\n" + "".join(f"the bin number {i} is full\n" for i in range(20)), encoding="utf-8")
+    refused = smart("prepare", bare)
+    assert refused.exit_code == 2
+    assert "--label" in refused.stderr
+    assert f"`smart init {bare}` takes these options" in refused.stderr
+
+
 def test_a_table_that_is_there_is_never_overwritten(smart: Smart, folder: Path) -> None:
     (folder / "tasks.toml").write_text("# mine\n", encoding="utf-8")
     done = smart("init", folder, "--label", "about")

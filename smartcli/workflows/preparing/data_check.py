@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from smartcli.data.rows import SplitRows
 from smartcli.data.saving import RowSink
 from smartcli.errors import UserError
 from smartcli.tasks import SPLITS, Task
+from smartcli.workflows.preparing.preparation import guessed_table
 from smartcli.workflows.preparing.tokenise import FoundTokenizer, find_tokenizer
 
 CHUNK = 4_096
@@ -91,14 +92,19 @@ class CheckReport:
         }
 
 
-def check(folder: Path, *, encoder: str | None = None, max_length: int = 128) -> CheckReport:
-    """Read a folder with a tasks.toml (or the course's files) and look its rows over; nothing is stored.
+def check(
+    folder: Path, *, encoder: str | None = None, max_length: int = 128, say: Callable[[str], None] = lambda line: None
+) -> CheckReport:
+    """Read a folder with a tasks.toml (or the course's files), or a file, and look its rows over; nothing is stored.
 
-    UserError where the files are wrong, by file and line.
+    A file is read by the guess of `smart prepare FILE`, which `say` is told. UserError where the files are wrong, by
+    file and line.
     """
+    table = guessed_table([folder], say).table() if folder.is_file() else None
+    folder = folder.parent if table is not None else folder
     if not folder.is_dir():
         raise UserError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}; expected a data folder")
-    course = not (folder / TABLE).exists() and looks_like_course(folder)
+    course = table is None and not (folder / TABLE).exists() and looks_like_course(folder)
     wanted = encoder or os.environ.get("SMART_ENCODER") or paper().encoders["hub"]
     found = find_tokenizer(wanted, named=encoder is not None)
     if found.tokenizer is None and encoder is None:
@@ -106,7 +112,7 @@ def check(folder: Path, *, encoder: str | None = None, max_length: int = 128) ->
     unit = f"tokens of {found.encoder}" if found.tokenizer else "words"
     with tempfile.TemporaryDirectory(prefix="smart-check-") as temp:
         sink = RowSink(Path(temp))
-        reading = (read_course if course else read_own)(folder, sink, False)
+        reading = read_course(folder, sink, False) if course else read_own(folder, sink, False, table)
         findings = list(reading.warnings)
         tasks = tuple(_check_task(task, sink, found, max_length, findings) for task in reading.tasks)
     if reading.skipped:

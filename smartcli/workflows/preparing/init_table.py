@@ -47,9 +47,10 @@ class GuessedTable:
 
 
 def init_folder(folder: Path, given: Given, ask: Ask | None) -> GuessedTable:
-    """Write `folder`/tasks.toml and return what it says; UserError where one is there, or a choice is open."""
-    target = folder / TABLE
-    files = table_files(folder)
+    """Write the tasks.toml of a folder, or of one file beside it; UserError where one is there, or a choice is open."""
+    alone = folder.is_file()
+    target = (folder.parent if alone else folder) / TABLE
+    files = [folder] if alone else table_files(folder)
     if target.exists():
         raise UserError(f"{target}: is there already and is never overwritten; correct it, or remove it first")
     guessed = guess_table(files, given, ask)
@@ -73,7 +74,7 @@ def guess_table(files: Sequence[Path], given: Given, ask: Ask | None, command: s
             _check_name(group, wanted)
             task, choices = guess_group(group, answers[group.name], ask)
         except UserError as error:
-            raise _with_way_out(error, group, wanted) from None
+            raise _with_way_out(error, group, wanted, command) from None
         tasks.append(task)
         unsettled += [_line(group.name, choice, len(wanted) > 1) for choice in choices]
     if unsettled:
@@ -131,10 +132,11 @@ def _check_name(group: TaskFiles, wanted: Sequence[TaskFiles]) -> None:
         )
 
 
-def _with_way_out(error: UserError, group: TaskFiles, wanted: Sequence[TaskFiles]) -> UserError:
-    """Say how a file that is no task is left out, where there are others."""
+def _with_way_out(error: UserError, group: TaskFiles, wanted: Sequence[TaskFiles], command: str) -> UserError:
+    """Say how a file that is no task is left out, where there are others, and which command takes the options."""
     others = " ".join(f"--task {other.name}" for other in wanted if other is not group)
-    return UserError(f"{error}; or leave {group.name} out, with {others}") if others else error
+    said = f"{error}; or leave {group.name} out, with {others}" if others else str(error)
+    return UserError(f"{said}; {command}") if command and " --" in said else UserError(said)
 
 
 def _line(task: str, choice: Open, several: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,7 @@ def prepare(
     UserError where the user's files or options are wrong, with file and line; then nothing is stored.
     """
     files = _files(source, more)
-    guessed = _guessed(files, name, say) if files else None
+    guessed = guessed_table(files, say) if files else None
     kind, folder = _resolve(source, path, splits) if guessed is None else ("own", guessed.folder)
     if guessed is not None:
         name = name or str(guessed.tasks[0].values["name"])
@@ -115,12 +116,15 @@ def _files(source: str, more: Sequence[str]) -> list[Path]:
     return []
 
 
-def _guessed(files: Sequence[Path], name: str | None, say: Say) -> GuessedTable:
+def guessed_table(files: Sequence[Path], say: Say) -> GuessedTable:
     """Return what files alone amount to, by the guess of `smart init`, and say it."""
     folders = {file.absolute().parent for file in files}
     if len(folders) > 1:
         raise UserError(f"{files[0]}: the files lie in {len(folders)} folders; expected one")
-    command = f"write them with `smart init {files[0].parent}`, which takes these options, and correct the tasks.toml"
+    place = files[0] if len(files) == 1 else files[0].parent
+    command = (
+        f"`smart init {shlex.quote(str(place))}` takes these options and writes a tasks.toml, which you then correct"
+    )
     guessed = guess_table(files, Given(), None, command)
     toml = guessed.toml()
     say(f"guessed from the columns, as `smart init` would write it:\n{toml[toml.index('[[task]]') :]}")
