@@ -17,6 +17,7 @@ from typing import Any
 
 from forked import Child, Ended
 
+import smartcli.workflows.serving.web_app  # noqa: F401  brings FastAPI, once for every server
 from smartcli.home import Home
 from smartcli.tasks import Task, TaskTable
 from smartcli.workflows.serving.http_server import Address, serve

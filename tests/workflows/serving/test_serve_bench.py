@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from serving import TASKS, make_served
+from serving import TASKS, make_served, served
 from typer.testing import Result
 
 from smartcli.errors import UserError
@@ -31,12 +31,7 @@ def test_invented_sentences_are_the_same_each_time_and_fit_the_task() -> None:
     assert all(len(row) == 2 for row in json.loads(pairs[0])["texts"])
 
 
-def test_a_checkpoint_is_served_measured_and_let_go(home: Home, tmp_path: Path, smart: Callable[..., Result]) -> None:
-    """The server is a process of its own, started as a user starts it."""
-    make_served(home, tmp_path)
-    ran = smart(
-        "bench-serve", "first", "--clients", "8", "--seconds", "0.4", "--threads", "1", "--task", "same", "--json"
-    )
+def check_measured(ran: Result) -> None:
     assert ran.exit_code == 0, ran.stderr
     found = json.loads(ran.stdout)
     assert (found["checkpoint"], found["task"], found["rows_per_request"]) == ("first", "same", 1)
@@ -46,6 +41,29 @@ def test_a_checkpoint_is_served_measured_and_let_go(home: Home, tmp_path: Path, 
         assert found[side]["errors"] == {}
         assert 0 < found[side]["p50_ms"] <= found[side]["p99_ms"]
     assert found["ratio"] > 0
+
+
+WORDS = ["--clients", "8", "--seconds", "0.2", "--task", "same"]
+
+
+def test_a_running_server_is_measured(home: Home, tmp_path: Path, smart: Callable[..., Result]) -> None:
+    make_served(home, tmp_path)
+    with served(home, "first", tmp_path / "server") as server:
+        check_measured(smart("bench-serve", server.url, *WORDS, "--json"))
+        shown = smart("bench-serve", server.url, *WORDS)
+        assert "8 clients get" in shown.stdout
+        assert smart("bench-serve", server.url, "--task", "sam").exit_code == 2
+        (tmp_path / "long.csv").write_text("one,other\na," + "b" * 30_000 + "\n")
+        refused = smart("bench-serve", server.url, *WORDS, "--input", tmp_path / "long.csv")
+    assert refused.exit_code == 1
+    assert "413: " in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_served_measured_and_let_go(home: Home, tmp_path: Path, smart: Callable[..., Result]) -> None:
+    """The server is a process of its own, started as a user starts it."""
+    make_served(home, tmp_path)
+    check_measured(smart("bench-serve", "first", *WORDS, "--threads", "1", "--json"))
 
 
 @pytest.mark.slow
