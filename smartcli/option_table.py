@@ -52,8 +52,8 @@ OPTIONS: tuple[Option, ...] = (
         "float",
         "Temperature of the teacher's and the student's probabilities (default with a teacher: 2).",
         _TEACHER,
-        low=0,
-        above_low=True,
+        low=0.05,
+        high=1000,
     ),
     Option(
         "label_share",

@@ -80,7 +80,8 @@ class Distilled:
 
 def tempered(shares: Tensor, heat: float) -> Tensor:
     """Return probabilities (…, C) at a temperature: p^(1/T), normed."""
-    powers = shares.clamp(min=0.0) ** (1.0 / heat)
+    # Over the largest, which so stays 1: at a low temperature all powers of smaller numbers would vanish.
+    powers = (shares.clamp(min=0.0) / shares.amax(dim=-1, keepdim=True).clamp(min=_TINY)) ** (1.0 / heat)
     return powers / powers.sum(dim=-1, keepdim=True).clamp(min=_TINY)
 
 

@@ -67,6 +67,13 @@ def test_a_tempered_distribution_is_the_softmax_of_the_divided_logits() -> None:
     torch.testing.assert_close(tempered(F.softmax(logits, dim=1), 3.0), F.softmax(logits / 3.0, dim=1))
 
 
+def test_a_low_temperature_leaves_the_likeliest_class_and_a_high_one_all_alike() -> None:
+    shares = torch.tensor([[0.2, 0.5, 0.3], [0.4, 0.4, 0.2]])
+    cold, hot = tempered(shares, 0.05), tempered(shares, 1000.0)
+    torch.testing.assert_close(cold, torch.tensor([[0.0, 1.0, 0.0], [0.5, 0.5, 0.0]]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(hot, torch.full((2, 3), 1 / 3), atol=1e-3, rtol=0)
+
+
 @pytest.mark.parametrize("heat", [0.5, 1.0, 4.0])
 def test_it_is_torchs_kl_and_0_where_both_agree(heat: float) -> None:
     draw = torch.Generator().manual_seed(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,9 @@ def test_it_is_no_model_that_predicts_and_evaluate_leaves_it_out(shop: Shop, sma
         failed = smart(*given)
         assert failed.exit_code == 2, given
     assert "without a head" in " ".join(smart("evaluate", "text").stderr.split())
-    for given in (("show", "text"), ("checkpoints", "list"), ("checkpoints", "verify")):
+    shutil.copytree(shop.home.checkpoints / "text", folder := shop.home.root / "elsewhere")
+    copy = ("checkpoints", "import", folder, "--name", "copy")
+    for given in (copy, ("show", "text"), ("checkpoints", "list"), ("checkpoints", "verify")):
         assert smart(*given).exit_code == 0, given
 
 
@@ -169,6 +172,7 @@ def test_it_is_no_model_that_predicts_and_evaluate_leaves_it_out(shop: Shop, sma
         ({"max_length": "4000"}, "the encoder takes at most 128 tokens"),
         ({"init": "nobody"}, "nobody"),
         ({"epochs": "0"}, "--epochs"),
+        ({"epochs": "sst=2"}, "--epochs takes one number here"),
     ],
 )
 def test_a_mistake_is_said_before_anything_is_written(shop: Shop, options: dict[str, Any], message: str) -> None:
