@@ -100,9 +100,7 @@ class TextTraining:
         choose_device(settings.device)
         for flag, value in (("--epochs", settings.epochs), ("--batch-size", settings.batch_size)):
             if value.by_task:
-                raise UserError(
-                    f"{flag} takes one number here: the sentences of all tasks are trained on together"
-                )
+                raise UserError(f"{flag} takes one number here: the sentences of all tasks are trained on together")
         self.source: Source = read_source(self.home, settings, lambda text: self.listener(NoteEvent(text)))
         if run is not None:
             check_encoder(run, self.source.about)
