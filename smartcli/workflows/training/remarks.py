@@ -17,7 +17,7 @@ def remarks(job: Job) -> list[str]:
         said.append(
             f"--surgery {job.settings.surgery} has no effect: gradients conflict between tasks, and {each} one alone"
         )
-    if all(len(phase.tasks) == 1 for phase in phases) and any(_weight(job, name) != 1.0 for name in job.tasks.names):
+    if all(len(phase.tasks) == 1 for phase in phases) and _weighted(job):
         said.append(
             "--task-weights has hardly any effect: it weighs the tasks of a step against each other, and each step of "
             "this training has one alone"
@@ -48,5 +48,5 @@ def remarks(job: Job) -> list[str]:
     return said
 
 
-def _weight(job: Job, task: str) -> float:
-    return job.settings.task_weights[task]
+def _weighted(job: Job) -> bool:
+    return any(job.settings.task_weights[task] != 1.0 for task in job.tasks.names)
