@@ -24,7 +24,7 @@ BOUNDS = {
 Open = Callable[..., Study]
 
 
-@pytest.fixture(params=["journal", "database"])
+@pytest.fixture(params=["journal", pytest.param("database", marks=pytest.mark.slow)])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path / "s.journal") if request.param == "journal" else f"sqlite:///{tmp_path}/s.db"
 
@@ -143,3 +143,19 @@ def test_a_study_of_other_tools_is_refused(worker: Open, where: str) -> None:
     study.ask()
     with pytest.raises(UserError, match="was not made by smart sweep"):
         worker("theirs")
+
+
+def test_in_a_database_a_trial_is_taken_over_as_in_a_file(tmp_path: Path) -> None:
+    place = read_place(f"sqlite:///{tmp_path}/s.db")
+    one, other = (Study(Patience(place, print), "try", BOUNDS, {"bounds": 1}, 0, True) for _ in range(2))
+    attempt = one.ask()
+    assert other.bury(only(other).attempts[0])
+    assert not one.beat(attempt.number)
+    other.retry(only(other))
+    again = other.ask()
+    assert (again.root, again.params) == (0, attempt.params)
+    assert not one.complete(attempt.number, 0.9, {})
+    assert other.complete(again.number, 0.5, {"checkpoint": "c"})
+    result = only(one).result
+    assert result is not None
+    assert (result.number, result.value, result.notes["checkpoint"]) == (1, 0.5, "c")

@@ -117,7 +117,7 @@ def test_one_worker_draws_and_trains_the_same_again(home: Home, flags: dict[str,
 def test_a_trial_below_the_median_ends_early_counts_and_leaves_no_run(
     home: Home, flags: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    search = planned(home, {**flags, "epochs": 12}, 2)
+    search = planned(home, {**flags, "epochs": 6}, 2)
     monkeypatch.setattr(Study, "report", lambda self, number, epoch, score: number == 1 and epoch == 2)
     watcher = Hearing()
     slots = worker.Worker(search, study_of(search), ["smart"], watcher).run()
