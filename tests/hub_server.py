@@ -206,10 +206,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def hub_server() -> Iterator[Hub]:
+def hub_server(base: type[Handler] = Handler) -> Iterator[Hub]:
     """Run the server on a free port of this machine."""
     hub = Hub("")
-    handler = type("BoundHandler", (Handler,), {"hub": hub})
+    handler = type("BoundHandler", (base,), {"hub": hub})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     hub.url = f"http://127.0.0.1:{server.server_address[1]}"
@@ -224,9 +224,9 @@ def hub_server() -> Iterator[Hub]:
 
 
 @contextmanager
-def hub_in_use(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Hub]:
+def hub_in_use(monkeypatch: pytest.MonkeyPatch, cache: Path, base: type[Handler] = Handler) -> Iterator[Hub]:
     """Run the server and point HF_ENDPOINT and HF_HOME at it and at an empty cache; pauses are cut to nothing."""
-    with hub_server() as hub:
+    with hub_server(base) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         monkeypatch.setenv("HF_HOME", str(cache))
         monkeypatch.setattr("smartcli.families.hub_client.RETRY_DELAYS", (0.0, 0.0, 0.0))

@@ -1,4 +1,4 @@
-"""`smart checkpoints`: look after what was trained; show, export and import stand in modules of their own."""
+"""`smart checkpoints`: look after what was trained; other modules have show, export, import, push and pull."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from smartcli.cli import complete
 from smartcli.cli.export import export
 from smartcli.cli.import_checkpoint import import_checkpoint
 from smartcli.cli.output import print_json, size_text
+from smartcli.cli.pull import pull_checkpoint
+from smartcli.cli.push import push_checkpoint
 from smartcli.cli.show import show
 from smartcli.cli.state import CliState, state_of
 from smartcli.counts import counted
 
 app = typer.Typer(
-    help="List, show, verify, remove, export and import checkpoints.\n\nExample: smart checkpoints list",
+    help="List, show, verify, remove, export, import, push and pull checkpoints.\n\nExample: smart checkpoints list",
     no_args_is_help=True,
 )
 app.command("show")(show)
 app.command("export")(export)
 app.command("import")(import_checkpoint)
+app.command("push")(push_checkpoint)
+app.command("pull")(pull_checkpoint)
 
 Names = Annotated[
     list[str],

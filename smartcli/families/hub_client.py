@@ -130,7 +130,7 @@ def _download(repo_id: str, revision: str, choose: Choose, repo_type: str, say: 
     missing = [file for file in wanted if not _is_cached(hub, repo_id, commit, file, repo_type)]
     if say is not None and missing:
         say(f"downloading {repo_id} ({sum(file.size for file in missing) / 1e6:,.1f} MB) from {endpoint()}")
-    with _progress_bars(say is not None and bool(missing)):
+    with progress_bars(say is not None and bool(missing)):
         snapshot = hub.snapshot_download(
             repo_id,
             repo_type=repo_type,
@@ -160,7 +160,8 @@ def _is_cached(hub: Any, repo_id: str, commit: str, file: RemoteFile, repo_type:
 
 
 @contextmanager
-def _progress_bars(wanted: bool) -> Iterator[None]:
+def progress_bars(wanted: bool) -> Iterator[None]:
+    """Keep the library's progress bars off, unless they are wanted."""
     utils = library().utils
     if wanted or utils.are_progress_bars_disabled():
         yield

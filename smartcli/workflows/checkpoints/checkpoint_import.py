@@ -95,6 +95,23 @@ def verified(folder: Path) -> tuple[Manifest, CheckpointMeta]:
     return manifest, meta
 
 
+def already_here(home: Home, folder: Path, name: str | None) -> Imported | None:
+    """Return the checkpoint whose manifest and smart.json lie in `folder`, where it is registered already.
+
+    UserError where its name (or `name`) is taken by something else.
+    """
+    manifest = parse_manifest(folder)
+    own = str(parse_object(read_verified(folder, META, manifest, SMALL), META).get("name"))
+    target, registry = name or own, Registry(home)
+    if target == own and own in registry.names() and registry.open(own).manifest_hash == manifest.hash:
+        return Imported(own, [], already=True)
+    try:
+        registry.check_free(target, "--name")
+    except UserError as error:
+        raise UserError(f"{error}; --name gives it another name here") from None
+    return None
+
+
 def _folder(source: Path) -> Path:
     if not source.is_dir():
         raise UserError(f"{source}: {'not a folder' if source.exists() else 'there is no such folder'}")
