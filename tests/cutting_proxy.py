@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 class Proxy:
-    """Passes bytes between `port` and the server; while `limit` is set, a connection breaks after so many from either."""
+    """Passes bytes between `port` and the server; with a `limit` a connection breaks after so many from one side."""
 
     def __init__(self, server: int) -> None:
         self.server = server

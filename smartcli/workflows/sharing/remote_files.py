@@ -148,9 +148,11 @@ def open_remote(url: str) -> Remote:
     """Return the folder that `url` names; UserError where no package knows its protocol, or the one is missing."""
     from fsspec.core import url_to_fs
 
-    protocol, shown = url.partition("://")[0], hidden(url).rstrip("/")
+    protocol, _, rest = url.partition("://")
+    bare = f"{protocol}://{rest.rstrip('/')}"
+    shown = hidden(bare)
     try:
-        files, path = url_to_fs(url.rstrip("/"), skip_instance_cache=True)
+        files, path = url_to_fs(bare, skip_instance_cache=True)
     except ImportError as error:
         install = _EXTRAS.get(protocol, "the package that this message names")
         raise UserError(f"{protocol}:// needs a package that is missing ({error}); install it: {install}") from error

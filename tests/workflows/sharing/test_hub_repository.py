@@ -91,7 +91,7 @@ def test_the_page_has_scores_data_encoder_and_licence(shop: Shop, hub: Hub) -> N
 
 def test_a_name_that_exists_is_refused_and_replaced_by_force_alone(shop: Shop, home: Home, hub: Hub) -> None:
     hub.add(NAME, {"README.md": b"mine", "old.bin": b"x"}, commit="c" * 40)
-    with pytest.raises(UserError, match="exists already, with other files.*--force"):
+    with pytest.raises(UserError, match=r"exists already, with other files.*--force"):
         push(shop.home, "ckpt3", NAME, export=False)
     assert files(hub) == {"README.md": b"mine", "old.bin": b"x"}
     push(shop.home, "ckpt3", NAME, force=True, export=False)
@@ -131,7 +131,7 @@ def test_a_connection_that_drops_leaves_nothing_to_see_and_the_next_push_goes_on
     shop: Shop, home: Home, hub: Hub, uploads: Uploads
 ) -> None:
     uploads.cut = 1000
-    with pytest.raises(SmartCliError, match="the connection dropped.*run the same command again"):
+    with pytest.raises(SmartCliError, match=r"the connection dropped.*run the same command again"):
         push(shop.home, "ckpt3", NAME, export=False)
     assert list(files(hub)) == [".gitattributes"]
     with pytest.raises(UserError, match="holds no checkpoint"):
@@ -178,7 +178,7 @@ def test_a_name_taken_here_costs_no_download(shop: Shop, home: Home, hub: Hub, t
     mine = Shop.open(home, tmp_path / "mine", seed=1)
     mine.train("ckpt3", max_steps="1")
     push(shop.home, "ckpt3", NAME, export=False)
-    with pytest.raises(UserError, match='"ckpt3" exists already.*--name gives it another name'):
+    with pytest.raises(UserError, match=r'"ckpt3" exists already.*--name gives it another name'):
         pull(home, NAME)
     assert not hub.asked("resolve/" + hub.repos[NAME].commit + "/checkpoint/model.safetensors")
     assert pull(home, NAME, name="theirs").name == "theirs"
@@ -186,7 +186,7 @@ def test_a_name_taken_here_costs_no_download(shop: Shop, home: Home, hub: Hub, t
 
 def test_a_repository_of_something_else_and_odd_targets(home: Home, hub: Hub, shop: Shop) -> None:
     hub.add("some/encoder", {"config.json": b"{}", "model.safetensors": b""})
-    with pytest.raises(UserError, match=f"holds no checkpoint of smart-finetune.*{MANIFEST}"):
+    with pytest.raises(UserError, match=rf"holds no checkpoint of smart-finetune.*{MANIFEST}"):
         pull(home, "some/encoder")
     for wrong in ("sentiment", "a/b/c", "../b", "/abs/path"):
         with pytest.raises(UserError, match="neither a repository of the hub"):
