@@ -87,6 +87,8 @@ RUN: list[tuple[str, str, dict[str, str], str]] = [
     ("resume.md", DEMO, {}, "long: dev scores"),
     ("sweep.md", DEMO, {}, "together"),
     ("pretrain-text.md", DEMO, {"--rows 48": "--rows 16", "--max-steps 20": "--max-steps 4"}, "masked words:"),
+    ("tracking.md", DEMO, {"--rows 48": "--rows 16"}, "watched: dev scores"),
+    ("share.md", FIRST, {}, "shared/ckpt1"),
     ("distill.md", DEMO, {"--rows 48": "--rows 16"}, "greedy soup"),
     ("compare.md", DEMO, {"--rows 48": "--rows 16"}, "B = smart-* (2 checkpoints)"),
     ("gpu.md", DEMO, {}, "memory"),

@@ -116,7 +116,7 @@ class Remote:
     def rename(self, target: Remote) -> None:
         """Give the folder another path, in one step."""
         with self.explained("write"):
-            self.files.mv(self.path, target.path, recursive=True)
+            self.files.mv(self.path, target.path)
 
     def copy(self, name: str, target: Remote) -> None:
         """Copy a file to another folder of the same file system, on its side."""

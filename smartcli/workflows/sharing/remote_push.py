@@ -6,8 +6,8 @@ from smartcli.errors import SmartCliError, UserError
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.manifest import MANIFEST, SMALL, Manifest, manifest_bytes
 from smartcli.workflows.scoring.sources import Say
+from smartcli.workflows.sharing.pushed import Pushed
 from smartcli.workflows.sharing.remote_files import Remote, open_remote
-from smartcli.workflows.sharing.share import Pushed
 
 PART = ".part-"
 """Stands between a folder's name and the start of its manifest's hash while it is being written."""
