@@ -20,7 +20,8 @@ from smartcli.log_events import Event, StartEvent
 from smartcli.registry.manifest import read_sealed
 from smartcli.workflows.tracking.track_numbers import numbers_of, step_of
 from smartcli.workflows.tracking.track_option import TrackTarget, advice, installed, parse
-from smartcli.workflows.tracking.tracker import Ending, Known, Tracker, make_tracker, where
+from smartcli.workflows.tracking.tracker import Ending, Known, Tracker
+from smartcli.workflows.tracking.tracker_kinds import make_tracker, where
 
 STATE = "trackers.json"
 """In the run's folder: what each tracker called the run, so that a resumed one goes on in it."""
