@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,9 +15,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from smartcli import __version__
 from smartcli.data.answers import answers
+from smartcli.engine.memory import release_freed_memory
 from smartcli.tasks import Task, TaskTable
 from smartcli.workflows.scoring.panel import Panel
-from smartcli.workflows.serving.dynamic_batches import DynamicBatches
+from smartcli.workflows.serving.dynamic_batches import BatchDone, DynamicBatches
 from smartcli.workflows.serving.gate import PREDICT, busy
 from smartcli.workflows.serving.limits import Limits
 from smartcli.workflows.serving.predict_request import (
@@ -31,6 +33,8 @@ from smartcli.workflows.serving.serve_metrics import ServeMetrics
 
 WARM_UP = 8
 """Rows of each task that are predicted before the first request, since a first pass takes several times as long."""
+RELEASED_EVERY = 10.0
+"""Seconds after which freed memory is given back to the system."""
 ABOUT = (
     "Predictions of a checkpoint of smart-finetune. Requests that arrive together share a batch. "
     "Errors are objects with the key `detail`."
@@ -48,14 +52,22 @@ class Service:
             lambda task, rows: panel.label(task, rows, budget=limits.batch_tokens),
             limits,
             longest,
-            self.metrics.batch,
+            self._heard,
         )
+        self._release_at = 0.0
 
     def start(self) -> None:
         """Start the model's thread, and run it once for each task."""
         self.batches.start()
         for task in self.tasks:
             self.batches.submit(task, [("warm up",) * len(task.text)] * WARM_UP).result()
+
+    def _heard(self, done: BatchDone) -> None:
+        self.metrics.batch(done)
+        # Batches of ever other sizes leave holes, which over days add up.
+        if time.monotonic() >= self._release_at:
+            release_freed_memory()
+            self._release_at = time.monotonic() + RELEASED_EVERY
 
     async def predict(self, raw: bytes) -> dict[str, Any]:
         """Return the answer to a request's body; Refused says why there is none."""
