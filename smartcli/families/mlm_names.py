@@ -37,13 +37,23 @@ _GENERATOR = {
     "norm.bias": ("generator_predictions.LayerNorm.bias",),
     "bias": ("generator_lm_head.bias",),
 }
-HEADS: tuple[Mapping[str, tuple[str, ...]], ...] = (_BERT, _LM_HEAD, _DISTILBERT, _GENERATOR)
+_MODERNBERT = {
+    "dense.weight": ("head.dense.weight",),
+    "dense.bias": ("head.dense.bias",),
+    "norm.weight": ("head.norm.weight",),
+    "norm.bias": ("head.norm.bias",),
+    "bias": ("decoder.bias",),
+}
+HEADS: tuple[Mapping[str, tuple[str, ...]], ...] = (_BERT, _LM_HEAD, _DISTILBERT, _GENERATOR, _MODERNBERT)
 """Each type's names for dense layer, LayerNorm and the words' biases; the output layer is the table of embeddings."""
+MAY_LACK = ("head.dense.bias", "head.norm.bias")
+"""Biases that a type's head may do without; they are 0 then."""
 UNTIED = (
     "cls.predictions.decoder.weight",
     "lm_head.decoder.weight",
     "vocab_projector.weight",
     "generator_lm_head.weight",
+    "decoder.weight",
 )
 """An output layer of its own, which stands in files that do not tie it, and in some that do."""
 
@@ -63,13 +73,18 @@ def mlm_shapes(spec: EncoderSpec) -> dict[str, tuple[int, ...]]:
 def find_mlm_head(folder: Path, spec: EncoderSpec) -> dict[str, tuple[Path, str]] | None:
     """Return file and name of each tensor of the head; None where the files hold none that is whole.
 
-    `untied` is there too where the files have an output layer of its own.
+    A bias that the type may do without is not there where the files lack it. `untied` is there too where the files have
+    an output layer of its own.
     """
     holder = {name: path for path in weight_files(folder) for name in read_header(path)}
     infos = {name: info for path in set(holder.values()) for name, info in read_header(path).items()}
     shapes = mlm_shapes(spec)
     for names in HEADS:
-        found = {part: next((one for one in known if one in infos), "") for part, known in names.items()}
+        found = {
+            part: next((one for one in known if one in infos), "")
+            for part, known in names.items()
+            if known[0] in infos or known[0] not in MAY_LACK
+        }
         fits = all(
             name and infos[name].shape == shapes[part] and infos[name].dtype in FLOATS for part, name in found.items()
         )

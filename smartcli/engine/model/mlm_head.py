@@ -60,7 +60,8 @@ def count_words(sentences: Ragged, size: int) -> Tensor:
 def read_mlm_head(head: MlmHead, found: Mapping[str, tuple[Path, str]], table: Tensor) -> bool:
     """Fill a head from an encoder's files as `find_mlm_head` found it; SmartCliError for what is not finite.
 
-    False, and the head is as before, where the files have an output layer that is not the table (V, E) of embeddings.
+    Biases that were not found are 0. False, and the head is as before, where the files have an output layer that is not
+    the table (V, E) of embeddings.
     """
     tensors: dict[str, Tensor] = {}
     for part, (path, name) in found.items():
@@ -71,5 +72,7 @@ def read_mlm_head(head: MlmHead, found: Mapping[str, tuple[Path, str]], table: T
     untied = tensors.pop("untied", None)
     if untied is not None and not torch.equal(untied, table.detach().cpu()):
         return False
-    head.load_state_dict(tensors)
+    own = head.state_dict()
+    lacking = {part: torch.zeros_like(own[part]) for part in own.keys() - tensors.keys()}
+    head.load_state_dict(tensors | lacking)
     return True

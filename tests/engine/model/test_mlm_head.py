@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,10 +28,11 @@ HEADS = {
     "mpnet": "MPNetForMaskedLM",
     "distilbert": "DistilBertForMaskedLM",
     "electra": "ElectraForMaskedLM",
+    "modernbert": "ModernBertForMaskedLM",
 }
 
 
-def saved(folder: Path, model_type: str) -> object:
+def saved(folder: Path, model_type: str, **config: Any) -> object:
     """A masked language model of transformers, saved to `folder` with the tiny tokenizer."""
     import json
 
@@ -38,7 +40,9 @@ def saved(folder: Path, model_type: str) -> object:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     torch.manual_seed(1)
-    model = getattr(transformers, HEADS[model_type])(transformers.AutoConfig.for_model(**tiny_config(model_type)))
+    model = getattr(transformers, HEADS[model_type])(
+        transformers.AutoConfig.for_model(**tiny_config(model_type, **config))
+    )
     for name, parameter in model.named_parameters():
         # Fresh biases are 0, which would hide one that is read from the wrong place.
         if name.endswith("bias"):
@@ -48,13 +52,21 @@ def saved(folder: Path, model_type: str) -> object:
     return model.eval()
 
 
-@pytest.mark.parametrize("model_type", HEADS)
-def test_a_files_own_head_gives_the_logits_of_transformers(tmp_path: Path, model_type: str) -> None:
-    reference = saved(tmp_path, model_type)
+@pytest.mark.parametrize(
+    ("model_type", "config"),
+    [*((model_type, {}) for model_type in HEADS), ("modernbert", {"classifier_bias": True, "norm_bias": True})],
+)
+def test_a_files_own_head_gives_the_logits_of_transformers(
+    tmp_path: Path, model_type: str, config: dict[str, Any]
+) -> None:
+    reference = saved(tmp_path, model_type, **config)
     spec = read_spec(tmp_path)
     model = build_model(tmp_path, spec, TaskTable(()), Settings(dropout=0.0))
     head, found = MlmHead(spec), find_mlm_head(tmp_path, spec)
     assert found is not None
+    # What files lack must be 0, whatever the head had.
+    torch.nn.init.normal_(head.dense.bias)
+    torch.nn.init.normal_(head.norm.bias)
     assert read_mlm_head(head, found, model.encoder.words.weight)
     tokenizer = SentenceTokenizer.from_folder(tmp_path, spec)
     side = Ragged.of(tokenizer.encode(["the film was good and the plot was dull"]))
