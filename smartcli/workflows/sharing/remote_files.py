@@ -20,7 +20,8 @@ RENAMING = frozenset({"file", "local", "sftp", "ssh", "smb", "hdfs", "arrow_hdfs
 """Protocols that rename a folder in one step; the others (object stores) copy one file after the other."""
 _REFUSED = ("NoCredentialsError", "PartialCredentialsError", "AuthenticationException", "CredentialRetrievalError")
 _FOR_GOOD = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError, ValueError)
-_EXTRAS = {"s3": "pip install 'smart-finetune[s3]'", "s3a": "pip install 'smart-finetune[s3]'"}
+_EXTRAS = {"s3": "s3", "s3a": "s3", "sftp": "sftp", "ssh": "sftp"}
+"""Protocol -> the extra of smart-finetune that brings its package."""
 
 T = TypeVar("T")
 
@@ -154,7 +155,8 @@ def open_remote(url: str) -> Remote:
     try:
         files, path = url_to_fs(bare, skip_instance_cache=True)
     except ImportError as error:
-        install = _EXTRAS.get(protocol, "the package that this message names")
+        extra = _EXTRAS.get(protocol)
+        install = f"pip install 'smart-finetune[{extra}]'" if extra else "the package that this message names"
         raise UserError(f"{protocol}:// needs a package that is missing ({error}); install it: {install}") from error
     except ValueError as error:
         raise UserError(f"{shown}: {reason_of(error)}; expected a URL such as s3://BUCKET/ckpt1") from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import shutil
+import threading
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from cutting_proxy import Proxy, cutting_proxy
 from training import Shop
 
 from smartcli.errors import SmartCliError, UserError
+from smartcli.hidden import hidden
 from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.manifest import MANIFEST
@@ -73,13 +76,46 @@ def s3(s3_server: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
         yield proxy
 
 
-@pytest.fixture(params=["file", "memory", pytest.param("s3", marks=pytest.mark.slow)])
+@pytest.fixture
+def sftp(tmp_path: Path) -> Iterator[str]:
+    """An SFTP server on this machine that asks for a password; its address with it."""
+    asyncssh = pytest.importorskip("asyncssh", reason="needs asyncssh: pip install asyncssh")
+    pytest.importorskip("paramiko", reason="needs paramiko: pip install 'smart-finetune[sftp]'")
+
+    class Server(asyncssh.SSHServer):  # type: ignore[misc]
+        def password_auth_supported(self) -> bool:
+            return True
+
+        def validate_password(self, username: str, password: str) -> bool:
+            return (username, password) == ("me", "hush-hush")
+
+    def session(channel: Any) -> Any:
+        return asyncssh.SFTPServer(channel, chroot=str(tmp_path))
+
+    loop = asyncio.new_event_loop()
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    listening = asyncssh.listen("127.0.0.1", 0, server_factory=Server, server_host_keys=[key], sftp_factory=session)
+    server = loop.run_until_complete(listening)
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield f"sftp://me:hush-hush@127.0.0.1:{server.get_port()}"
+    loop.call_soon_threadsafe(server.close)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+
+
+SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("s3", "sftp")]
+
+
+@pytest.fixture(params=["file", "memory", *SLOW])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty folder on each kind of file system."""
     if request.param == "file":
         return f"file://{tmp_path / 'shared'}"
     if request.param == "memory":
         return f"memory://{uuid.uuid4().hex}"
+    if request.param == "sftp":
+        return f"{request.getfixturevalue('sftp')}/shared"
     request.getfixturevalue("s3")
     return f"s3://{BUCKET}/team"
 
@@ -104,7 +140,8 @@ def same(source: Checkpoint, home: Home, name: str) -> bool:
 def test_what_is_pushed_comes_back_verifies_and_scores_the_same(shop: Shop, home: Home, place: str) -> None:
     source = shop.open_checkpoint("ckpt3")
     done = push(shop.home, "ckpt3", f"{place}/")
-    assert done.address == f"{place}/ckpt3"
+    assert done.address == hidden(f"{place}/ckpt3")
+    assert "hush" not in done.address
     assert {name.partition("/")[0] for name in listed(place)} == {"ckpt3"}, "nothing beside it is left"
     assert set(listed(f"{place}/ckpt3")) == {path.name for path in source.folder.iterdir()}
     assert pull(home, f"{place}/ckpt3").name == "ckpt3"
@@ -316,6 +353,13 @@ def test_wrong_credentials_and_buckets_are_the_users_to_mend(
             pull(home, f"s3://{BUCKET}/ckpt3")
     finally:
         ask_who_comes(b"inf")
+
+
+@pytest.mark.slow
+def test_a_wrong_password_is_said_and_not_shown(shop: Shop, sftp: str) -> None:
+    with pytest.raises(UserError, match="access is refused") as caught:
+        push(shop.home, "ckpt3", f"{sftp.replace('hush-hush', 'hush-wrong')}/ckpt3")
+    assert "hush" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
