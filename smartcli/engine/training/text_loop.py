@@ -140,6 +140,7 @@ def train_text(job: TextJob, callbacks: Callbacks, resume: Snapshot | None = Non
     state = _start(job, resume)
     at, size = state.position, job.settings.batch_size.default
     each = batches_of(len(job.train), size)
+    measured: tuple[float, int] | None = None
     for epoch in range(at.total // each + 1, job.epochs + 1):
         for number, rows in enumerate(job.rows(epoch), start=(epoch - 1) * each + 1):
             if number <= at.total:
@@ -150,11 +151,11 @@ def train_text(job: TextJob, callbacks: Callbacks, resume: Snapshot | None = Non
             last = number % each == 0 or number == job.steps
             (callbacks.record if last or number == 1 or number % LOG_EVERY == 0 else callbacks.tick)(event)
             if last:
-                loss, masked = job.held_out_loss()
-                score = {"mlm_loss": loss, "n": masked}
+                measured = job.held_out_loss()
+                score = {"mlm_loss": measured[0], "n": measured[1]}
                 callbacks.record(DevEvent(epoch=epoch, step=at.total, seconds=state.seconds(), scores={TEXT: score}))
             _save_if_due(state, callbacks, last)
-    after, masked = job.held_out_loss()
+    after, masked = measured or job.held_out_loss()
     at.seconds = state.seconds()
     return TextResult(at, state.before, after, masked)
 
