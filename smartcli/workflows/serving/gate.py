@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from smartcli.counts import counted
 from smartcli.errors import SmartCliError
 from smartcli.workflows.serving.limits import Limits
 from smartcli.workflows.serving.predict_request import BAD_REQUEST, TOO_LARGE, Refused
@@ -89,7 +90,7 @@ class Gate:
         if scope["path"] != PREDICT or scope["method"] != "POST":
             return None
         if self.under_way > self._limits.queue:
-            return busy(self._seconds_ahead(), f"{self._limits.queue} requests are under way")
+            return busy(self._seconds_ahead(), f"{counted(self._limits.queue, 'request is', 'requests are')} under way")
         kind, _, parameters = headers.get("content-type", "").partition(";")
         charset = parameters.replace('"', "").strip().lower()
         if kind.strip().lower() not in JSON_TYPES or charset not in ("", "charset=utf-8"):
