@@ -154,7 +154,7 @@ TOPICS = parse_task(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(*[st.booleans()] * 6), min_size=1, max_size=12))
 def test_f1_of_several_labels_agrees_with_scikit_learn(rows: list[tuple[bool, ...]]) -> None:
     from sklearn.metrics import f1_score

@@ -252,7 +252,10 @@ def test_absent_keys_have_a_value_and_unknown_ones_are_kept() -> None:
     ("changes", "says"),
     [
         ({"format": 2}, '"format" must be 1, found 2; a newer smart-finetune may have written it'),
-        ({"kind": "x"}, "\"kind\" must be one of pretrain-qqp, finetune, ensemble; found 'x'"),
+        (
+            {"kind": "x"},
+            "\"kind\" must be one of pretrain-qqp, finetune, ensemble, soup, distill, pretrain-text; found 'x'",
+        ),
         ({"command": "smart"}, "\"command\" must be list, found 'smart'"),
         ({"encoder": 3}, '"encoder" must be dict or NoneType, found 3'),
         ({"seconds": True}, '"seconds" must be int or float or NoneType, found True'),

@@ -5,6 +5,7 @@
 - finish: from a finished training to a checkpoint in the registry
 - first_process: one training in a process of its own: the engine's loop joined with the run folder, its log and the
   listener
+- kind_checks: options that ask for a kind of task which the data set does not have
 - other_processes: what every process of a training but the first does: its part of each step, and no more
 - remarks: what is not wrong with a training's settings, but hardly meant
 - resume: which run a `--resume` goes on with, and what a finished or taken name means
