@@ -38,6 +38,9 @@ def compare(
     ] = None,
     draws: Annotated[int, typer.Option("--draws", metavar="N", help="Draws of the bootstrap.")] = 10_000,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the draws.")] = 0,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Run B's models in int8: against themselves it shows what int8 costs.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
     """Say whether B is better than A on each task and overall, or whether the difference may be chance.
@@ -52,7 +55,7 @@ def compare(
     from smartcli.workflows.scoring.comparison import compare as run
 
     state = state_of(ctx)
-    found = run(state.home, a, b, split=split, data=data, draws=draws, seed=seed, say=state.say)
+    found = run(state.home, a, b, split=split, data=data, draws=draws, seed=seed, int8=int8, say=state.say)
     for note in found.notes:
         state.warn(note)
     if as_json:

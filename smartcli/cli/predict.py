@@ -119,6 +119,17 @@ def predict(
             rich_help_panel=_ROWS,
         ),
     ] = False,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            "--precision",
+            metavar="fp32|int8",
+            help="int8: linear layers multiply in whole numbers, on the CPU, in less time (default: fp32).",
+            autocompletion=complete.choices("fp32", "int8"),
+            rich_help_panel=_ROWS,
+            show_default=False,
+        ),
+    ] = None,
     submission: Annotated[
         Path | None,
         typer.Option(
@@ -163,6 +174,7 @@ def predict(
     rows: dict[str, object] = {"--task": task, "--input": source, "--output": target, "--safe-csv": safe_csv or None}
     rows |= {"--encoding": encoding, "--output-delimiter": output_delimiter, "--output-encoding": output_encoding}
     rows |= {"--probabilities": probabilities or None, "--threshold": threshold, "--top": top}
+    rows["--precision"] = precision
     course = {"--split": split, "--data": data}
     if submission is not None:
         _refuse(rows, "--submission writes files of its own")
@@ -171,6 +183,8 @@ def predict(
     _refuse(course, "it belongs to --submission")
     if source is None:
         raise UserError("--input FILE (- is stdin) or --submission DIR is needed; found neither")
+    if precision not in (None, "fp32", "int8"):
+        raise UserError(f'--precision must be fp32 or int8; found "{precision}"')
     from smartcli.data.answers import Wish
     from smartcli.workflows.scoring.prediction import STREAM, predict_file
 
@@ -186,6 +200,7 @@ def predict(
         safe=safe_csv,
         delimiter=output_delimiter,
         output_encoding=output_encoding,
+        int8=precision == "int8",
         say=state.say,
     )
     if done.content:

@@ -68,11 +68,16 @@ class DualLinear(nn.Linear):
     bf16_copy: tuple[Tensor, Tensor | None] | None = None
     """Weight and bias in bf16 (half_weights.py), for passes under autocast."""
 
+    int8: tuple[Tensor, Tensor | None] | None = None
+    """Weight in whole numbers (inference/int8.py) and bias, of a model that only predicts."""
+
     def forward(self, input: Tensor) -> Tensor:
         return dual_linear(input, *self.used())
 
     def used(self) -> tuple[Tensor, Tensor | None]:
         """Return the weight and bias, None where it has none, that a pass reads here and now."""
+        if self.int8 is not None:
+            return self.int8
         if self.bf16_copy is not None and torch.is_autocast_enabled(self.weight.device.type):
             return self.bf16_copy
         return self.weight, self.bias

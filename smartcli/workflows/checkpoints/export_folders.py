@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,15 +48,20 @@ class Exported:
     limits: list[str]
 
 
-def export_checkpoint(home: Home, name: str, output: Path, file_format: str, say: Say = silent) -> Exported:
+def export_checkpoint(
+    home: Home, name: str, output: Path, file_format: str, say: Say = silent, *, int8: bool = False
+) -> Exported:
     """Write `output`/TASK/ for every task of the checkpoint that the format can hold; all of them or nothing.
 
-    UserError where the format can hold none of them, and for an ensemble, which is no single model.
+    With `int8` the weights of an ONNX graph are whole numbers. UserError where the format can hold none of the tasks,
+    and for an ensemble, which is no single model.
     """
     if file_format not in FORMATS:
         raise UserError(
             f'--format must be one of {", ".join(FORMATS)}; found "{file_format}"{suggest(file_format, FORMATS)}'
         )
+    if int8 and file_format != "onnx":
+        raise UserError(f"--int8 belongs to --format onnx; transformers' files (--format {file_format}) are in fp32")
     check_output(output)
     checkpoint = Registry(home).open(name)
     if checkpoint.kind == "ensemble":
@@ -65,6 +71,10 @@ def export_checkpoint(home: Home, name: str, output: Path, file_format: str, say
         from smartcli.engine.export.export_onnx import check_installed
 
         check_installed()
+        if int8:
+            from smartcli.engine.export.onnx_int8 import check_installed as check_quantiser
+
+            check_quantiser()
     from smartcli.workflows.scoring.model_outputs import LoadedModel
 
     loaded = LoadedModel(home, checkpoint)
@@ -73,7 +83,7 @@ def export_checkpoint(home: Home, name: str, output: Path, file_format: str, say
     if len(refused) == len(loaded.tasks):
         each = "; ".join(f"{task}: {reason}" for task, reason in refused.items())
         raise UserError(f'"{name}" cannot be written as {file_format}: {each}')
-    write = _hf_folder if file_format == "hf" else _onnx_folder
+    write = _hf_folder if file_format == "hf" else partial(_onnx_folder, int8=int8)
     kept = [task for task in loaded.tasks if task.name not in refused]
     with new_folder(output, replace=output.exists()) as temp:
         for task in kept:
@@ -128,7 +138,7 @@ def _hf_folder(loaded: LoadedModel, task: Task, folder: Path) -> None:
     _write(folder, {"config.json": _pretty(config), "model.safetensors": weights, **_texts(loaded, task, "hf")})
 
 
-def _onnx_folder(loaded: LoadedModel, task: Task, folder: Path) -> None:
+def _onnx_folder(loaded: LoadedModel, task: Task, folder: Path, *, int8: bool) -> None:
     from smartcli.engine.export.export_onnx import onnx_bytes
 
     sides = 2 if task.pair and loaded.model.pair_mode != "concat" else 1
@@ -139,6 +149,10 @@ def _onnx_folder(loaded: LoadedModel, task: Task, folder: Path) -> None:
         types=_uses_types(loaded),
         longest=loaded.reader.max_length,
     )
+    if int8:
+        from smartcli.engine.export.onnx_int8 import quantised
+
+        graph = quantised(graph)
     _write(folder, {"config.json": _pretty(_config(loaded, task)), "model.onnx": graph, **_texts(loaded, task, "onnx")})
 
 

@@ -20,6 +20,7 @@ from smartcli.workflows.scoring.over_seeds import all_but_the_seed
 from smartcli.workflows.scoring.sources import Say, Subject, predictions_on, silent, subject_of
 
 FEWEST_DRAWS = 1_000
+IN_INT8 = " (int8)"
 
 
 def compare(
@@ -31,9 +32,10 @@ def compare(
     data: str | None = None,
     draws: int = DRAWS,
     seed: int = 0,
+    int8: bool = False,
     say: Say = silent,
 ) -> Differences:
-    """Compare two sides, each a name, a range, a glob, or several of these joined by commas.
+    """Compare two sides, each a name, a range, a glob, or several of these joined by commas; with `int8` B in int8.
 
     UserErrors: unknown names, data sets that differ or have changed, a split without labels, no task that all have a
     head for, fewer than 1,000 draws.
@@ -50,7 +52,14 @@ def compare(
     everyone = [one for side in sides.values() for one in side]
     subject = subject_of(home, everyone, data)
     check_labels(subject, split)
-    found = {one.name: predictions_on(home, registry, one, subject, split, say) for one in everyone}
+    # B's predictions in int8 are others than A's of the same name.
+    shown = {label: [one.name + (IN_INT8 if int8 and label == "B" else "") for one in own]
+             for label, own in sides.items()}  # fmt: skip
+    found = {
+        name: predictions_on(home, registry, one, subject, split, say, int8=name.endswith(IN_INT8))
+        for label, own in sides.items()
+        for name, one in zip(shown[label], own, strict=True)
+    }
     picked = [one.name for one in everyone if picked_on(one, split, subject)]
     if picked:
         found = {name: halves(rows, subject.fingerprint)[1] for name, rows in found.items()}
@@ -58,7 +67,7 @@ def compare(
     _check_rows(tasks, found)
     tests, untested = test_all(
         tasks,
-        *([found[one.name] for one in side] for side in sides.values()),
+        *([found[name] for name in side] for side in shown.values()),
         with_overall=len(tasks) == len(subject.tasks),
         draws=draws,
         seed=seed,
@@ -70,12 +79,12 @@ def compare(
         fingerprint=subject.fingerprint,
         title=subject.title,
         split=split,
-        a=Side(a, tuple(one.name for one in sides["A"])),
-        b=Side(b, tuple(one.name for one in sides["B"])),
+        a=Side(a, tuple(shown["A"])),
+        b=Side(b + (IN_INT8 if int8 else ""), tuple(shown["B"])),
         tests=tests,
         draws=draws,
         seed=seed,
-        notes=[*notes, *untested, *_on_one_half(picked), *_remarks(sides)],
+        notes=[*notes, *untested, *_on_one_half(picked), *_remarks(sides, int8=int8)],
     )
 
 
@@ -116,12 +125,12 @@ def _on_one_half(picked: Sequence[str]) -> list[str]:
     return [f"all are compared on the half of dev that did not pick what is in {names}"] if picked else []
 
 
-def _remarks(sides: dict[str, list[Checkpoint]]) -> list[str]:
+def _remarks(sides: dict[str, list[Checkpoint]], *, int8: bool) -> list[str]:
     """Say what makes a claim weaker than it looks."""
     a, b = sides.values()
     notes = []
     both = [one.name for one in a if one.name in {other.name for other in b}]
-    if both:
+    if both and not int8:
         notes.append(f"{', '.join(both)} stands on both sides")
     for label, side in sides.items():
         if len({all_but_the_seed(one) for one in side}) > 1:

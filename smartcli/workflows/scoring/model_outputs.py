@@ -43,10 +43,15 @@ def predictions_of(data_set: DataSet, split: str, outputs: Mapping[str, Outputs]
 
 
 class LoadedModel:
-    """A checkpoint's model in fp32, every file verified, ready to predict."""
+    """A checkpoint's model in fp32, or its linear layers in int8, every file verified, ready to predict."""
 
-    def __init__(self, home: Home, checkpoint: Checkpoint, device: str = "auto") -> None:
-        """Load the model to `device` (auto, cpu, cuda); an ensemble has none of its own and is a UserError."""
+    def __init__(self, home: Home, checkpoint: Checkpoint, device: str = "auto", *, int8: bool = False) -> None:
+        """Load the model to `device` (auto, cpu, cuda); with `int8` always to the CPU.
+
+        UserErrors: an ensemble, which has no model of its own; int8 on a GPU, or without kernels for it.
+        """
+        if int8 and device == "cuda":
+            raise UserError("--precision int8 runs on a CPU alone; leave out --device cuda, or predict in fp32")
         if checkpoint.kind == "ensemble":
             raise UserError(f'"{checkpoint.name}" is an ensemble, which has no weights of its own; load its members')
         for file in ("config.json", "model.safetensors", "tokenizer.json"):
@@ -69,7 +74,11 @@ class LoadedModel:
             self.tasks.names,
             f"{checkpoint.name}/heads.safetensors",
         )
-        self.model.to(choose_device(device)).eval()
+        self.model.to(choose_device("cpu" if int8 else device)).eval()
+        if int8:
+            from smartcli.engine.inference.int8 import to_int8
+
+            to_int8(self.model)
         self.reader: Reader = Reader(self.tokenizer.template, settings.max_length)
 
     def outputs(self, task: str, sides: Sequence[Ragged], budget: int | None = None) -> Outputs:
@@ -187,11 +196,13 @@ def _same_order(found: Sequence[Reach], ends: Sequence[Sequence[int]], most: int
     return [Reach(one.read, own[min(count, len(own) - 1)]) for one, own, count in zip(found, ends, kept, strict=True)]
 
 
-def run_model(home: Home, checkpoint: Checkpoint, data_set: DataSet, split: str) -> Predictions:
+def run_model(home: Home, checkpoint: Checkpoint, data_set: DataSet, split: str, *, int8: bool = False) -> Predictions:
     """Return a checkpoint's predictions on a split, computed now."""
-    return LoadedModel(home, checkpoint).on_split(data_set, split)
+    return LoadedModel(home, checkpoint, int8=int8).on_split(data_set, split)
 
 
-def label_rows(home: Home, checkpoint: Checkpoint, task: str, texts: Sequence[Sequence[str]]) -> TaskPredictions:
+def label_rows(
+    home: Home, checkpoint: Checkpoint, task: str, texts: Sequence[Sequence[str]], *, int8: bool = False
+) -> TaskPredictions:
     """Return a checkpoint's predictions for rows that are in no data set."""
-    return LoadedModel(home, checkpoint).label(task, texts)
+    return LoadedModel(home, checkpoint, int8=int8).label(task, texts)

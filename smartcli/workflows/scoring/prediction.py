@@ -50,13 +50,14 @@ def predict_file(
     safe: bool = False,
     delimiter: str | None = None,
     output_encoding: str | None = None,
+    int8: bool = False,
     say: Say = silent,
 ) -> Labelled:
     """Label the rows of `source` (`-`: `stdin`) with a checkpoint and write them to `target` (`-`: returned).
 
     Everything about the files is checked before a model is loaded. UserErrors name the option or `file:line`.
     A row without a text gets empty cells in place of an answer. `encoding` is that of the input's text; `delimiter` and
-    `output_encoding` are those of a csv or tsv output.
+    `output_encoding` are those of a csv or tsv output. With `int8` linear layers multiply in int8, on the CPU.
     """
     from smartcli.data.outputs import TextForm, format_of, output_format, render
     from smartcli.data.rows_to_label import read_inputs
@@ -81,7 +82,7 @@ def predict_file(
     if len(added) < len(wanted):
         say(f'{inputs.name} has a column "{CLASS}" already, which stays; the class number is left out')
     say(f"{name}: labelling {counted(len(inputs), 'row')} for {task.name}")
-    found = label(home, checkpoint, task, [texts for texts in inputs.texts if texts])
+    found = label(home, checkpoint, task, [texts for texts in inputs.texts if texts], int8=int8)
     columns = spread(answers(task, found, wish), [bool(texts) for texts in inputs.texts])
     types = {PREDICTION: type_of_prediction(task), CLASS: int}
     content = render(inputs, {column: columns[column] for column in added}, kind, types=types, safe=safe, form=form)
@@ -146,12 +147,14 @@ def check_target(target: Path) -> None:
         raise UserError(f"--output {target}: there is no folder {target.parent}; make it first")
 
 
-def label(home: Home, checkpoint: Checkpoint, task: Task, texts: Sequence[Sequence[str]]) -> TaskPredictions:
+def label(
+    home: Home, checkpoint: Checkpoint, task: Task, texts: Sequence[Sequence[str]], *, int8: bool = False
+) -> TaskPredictions:
     """Return predictions for new texts, one or two a row; an ensemble asks its members and combines them."""
     from smartcli.workflows.scoring.model_outputs import label_rows
 
     if checkpoint.kind != "ensemble":
-        return label_rows(home, checkpoint, task.name, texts)
+        return label_rows(home, checkpoint, task.name, texts, int8=int8)
     members = members_of(Registry(home), checkpoint)
-    each = [{task.name: label_rows(home, member, task.name, texts)} for member in members]
+    each = [{task.name: label_rows(home, member, task.name, texts, int8=int8)} for member in members]
     return combine([task], each, [member.name for member in members], checkpoint.meta.vote)[task.name]

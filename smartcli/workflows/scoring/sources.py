@@ -138,31 +138,39 @@ def members_of(registry: Registry, checkpoint: Checkpoint) -> list[Checkpoint]:
 
 
 def predictions_on(
-    home: Home, registry: Registry, checkpoint: Checkpoint, subject: Subject, split: str, say: Say = silent
+    home: Home,
+    registry: Registry,
+    checkpoint: Checkpoint,
+    subject: Subject,
+    split: str,
+    say: Say = silent,
+    *,
+    int8: bool = False,
 ) -> Predictions:
     """Return a checkpoint's predictions on a split of the subject, for the tasks that both have.
 
-    Dev predictions of the data that it was trained on are stored with it; others are computed once, by the
-    model or by an ensemble's members, and kept beside the registry.
+    Dev predictions of the data that it was trained on are stored with it; others, and those in int8, are computed once,
+    by the model or by an ensemble's members, and kept beside the registry.
     """
     shared = shared_tasks(checkpoint, subject.tasks, f'data set "{subject.name}"')
-    if split == "dev" and checkpoint.meta.data.fingerprint == subject.fingerprint:
+    if split == "dev" and checkpoint.meta.data.fingerprint == subject.fingerprint and not int8:
         return checkpoint.predictions()
     from smartcli.registry.predictions_store import load_predictions, save_predictions
 
-    stored = load_predictions(home, checkpoint, subject.fingerprint, split)
+    kept_as = f"{split}-int8" if int8 else split
+    stored = load_predictions(home, checkpoint, subject.fingerprint, kept_as)
     if stored is not None:
         return stored
     if checkpoint.meta.ensemble:
         members = members_of(registry, checkpoint)
-        each = [predictions_on(home, registry, member, subject, split, say) for member in members]
+        each = [predictions_on(home, registry, member, subject, split, say, int8=int8) for member in members]
         with_rows = [task for task in shared if task.name in each[0]]
         found = combine(with_rows, each, [member.name for member in members], checkpoint.meta.vote)
     else:
         from smartcli.workflows.scoring.model_outputs import run_model
 
         data_set = subject.require()
-        say(f"{checkpoint.name}: predicting the {split} split of {subject.name}")
-        found = run_model(home, checkpoint, data_set, split)
-    save_predictions(home, checkpoint, subject.fingerprint, split, found)
+        say(f"{checkpoint.name}: predicting the {split} split of {subject.name}{' in int8' if int8 else ''}")
+        found = run_model(home, checkpoint, data_set, split, int8=int8)
+    save_predictions(home, checkpoint, subject.fingerprint, kept_as, found)
     return found
