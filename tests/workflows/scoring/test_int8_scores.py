@@ -1,0 +1,46 @@
+"""Predictions in int8 beside those in fp32: kept apart, compared, and refused on a GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training import Shop
+
+from smartcli.data.store import open_data
+from smartcli.errors import UserError
+from smartcli.home import Home
+from smartcli.registry.registry import Registry
+from smartcli.workflows.scoring.comparison import compare
+from smartcli.workflows.scoring.model_outputs import LoadedModel, run_model
+from smartcli.workflows.scoring.sources import predictions_on, subject_of
+
+
+@pytest.fixture
+def shop(home: Home, tmp_path: Path) -> Shop:
+    found = Shop.open(home, tmp_path)
+    found.train("mine", max_steps="2")
+    return found
+
+
+def test_compare_sets_one_checkpoint_in_int8_against_itself(shop: Shop) -> None:
+    checkpoint = shop.open_checkpoint("mine")
+    subject = subject_of(shop.home, [checkpoint])
+    plain, small = (
+        predictions_on(shop.home, Registry(shop.home), checkpoint, subject, "dev", int8=int8) for int8 in (False, True)
+    )
+    assert not np.array_equal(plain["sts"].predictions, small["sts"].predictions)
+    np.testing.assert_allclose(plain["sts"].predictions, small["sts"].predictions, atol=0.2)
+    direct = run_model(shop.home, checkpoint, open_data(shop.home, "small"), "dev", int8=True)
+    np.testing.assert_array_equal(direct["sts"].predictions, small["sts"].predictions)
+    found = compare(shop.home, "mine", "mine", draws=1000, int8=True)
+    assert (found.a.checkpoints, found.b.checkpoints) == (("mine",), ("mine (int8)",))
+    assert not any("stands on both sides" in note for note in found.notes)
+    # The stored predictions stay fp32's.
+    assert checkpoint.predictions()["sts"].predictions.tolist() == plain["sts"].predictions.tolist()
+
+
+def test_int8_is_refused_on_a_gpu(shop: Shop) -> None:
+    with pytest.raises(UserError, match="--precision int8 runs on a CPU alone"):
+        LoadedModel(shop.home, shop.open_checkpoint("mine"), "cuda", int8=True)
