@@ -112,6 +112,18 @@ def test_losses_norm_cosines_and_measurements_are_those_of_the_large_batch(surge
     assert bool(one.cosines) == (surgery == "pcgrad")
 
 
+@pytest.mark.parametrize("balance", ["uncertainty", "gradnorm"])
+@pytest.mark.parametrize("surgery", ["none", "pcgrad"])
+def test_balanced_tasks_have_the_updates_of_the_large_batch(balance: str, surgery: str) -> None:
+    both = pair(lam=1.0, surgery=surgery, balance=balance, lr=1e-3)
+    one, other = (phase_state(chosen) for chosen in both)
+    for number in range(1, 5):
+        for state, chosen in zip((one, other), both, strict=True):
+            assert state.updater.run(update(chosen, number=number), probe=False).bad is None
+    for (name, p), (_, q) in zip(one.named, other.named, strict=True):
+        assert_close(q, p, rtol=1e-7, atol=1e-10, msg=name)
+
+
 def test_class_weights_divide_by_the_whole_update() -> None:
     large, small = pair(lam=0.0)
     states = []
