@@ -6,11 +6,13 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
 import tomllib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,8 @@ def on_terminal(words: Sequence[object], answers: Sequence[tuple[str, str]], hom
         stderr=slave,
         env=env,
         start_new_session=True,
+        # Where the tests are a shell's background job they ignore Ctrl-C, and children would inherit that.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     os.close(slave)
     shown, waiting, until = "", list(answers), time.monotonic() + 60

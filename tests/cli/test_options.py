@@ -13,7 +13,7 @@ from smartcli.cli.group import FriendlyGroup
 from smartcli.cli.options import TrainingOptions, training_options
 from smartcli.option_table import OPTIONS, Option
 
-EXTRA = {"--name", "--recipe", "--config", "--paper-optimizer", "--resume", "--dry-run"}
+EXTRA = {"--name", "--track", "--recipe", "--config", "--paper-optimizer", "--resume", "--dry-run"}
 OWN = {"finetune": {"--folds", "--jobs"}, "pretrain-qqp": set[str]()}
 TRAINING = tuple(OWN)
 
