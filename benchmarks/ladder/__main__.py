@@ -37,10 +37,10 @@ def climb(
         lines.append(ladder_table.ensemble_line(base.home, stage, base.prefix, argv))
     data_set = open_data(base.home, finished[-1].meta.settings["data"])
     seeds = sorted({one.cell.seed for one in planned})
-    facts = [*facts_of(data_set, finished, seeds), *notes_of(data_set, finished)]
+    facts, notes = facts_of(data_set, finished, seeds), notes_of(data_set, finished)
     title = f"{ladder.title}: {stage.title}"
-    stored = {"title": title, "facts": facts, "lines": [one.to_json() for one in lines]}
-    return ladder_table.markdown(title, facts, lines), stored
+    stored = {"title": title, "facts": facts, "notes": notes, "lines": [one.to_json() for one in lines]}
+    return ladder_table.markdown(title, facts, notes, lines), stored
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -80,13 +80,14 @@ def _word(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def markdown(title: str, facts: Sequence[str], lines: Sequence[StepLine]) -> str:
-    """Return the section: facts, a table with a row a step, and the compare call and sentence of each."""
+def markdown(title: str, facts: Sequence[str], notes: Sequence[str], lines: Sequence[StepLine]) -> str:
+    """Return the section: facts, notes, a table with a row a step, and the compare call and sentence of each."""
     scores = list(lines[0].scores)
     header = ["step", "options", "seeds", *scores, "overall − plain", "95 % interval"]
     rows = [[shown(one.label), shown(one.options), str(one.seeds), *_scores(one, scores), *_gap(one)] for one in lines]
     calls = [_call(one.differences) for one in lines if one.differences is not None]
-    text = [f"## {shown(title)}", "; ".join(map(shown, facts)) + ".", markdown_table(header, rows), "\n".join(calls)]
+    text = [f"## {shown(title)}", "; ".join(map(shown, facts)) + ".", *map(shown, notes)]
+    text += [markdown_table(header, rows), "\n".join(calls)]
     return "\n\n".join(text) + "\n"
 
 
