@@ -64,6 +64,8 @@ def test_saved_models_are_read_whole(tmp_path: Path, model_type: str) -> None:
         ("camembert", "CamembertForMaskedLM"),
         ("modernbert", "ModernBertForMaskedLM"),
         ("modernbert", "ModernBertForSequenceClassification"),
+        ("deberta-v2", "DebertaV2ForMaskedLM"),
+        ("deberta-v2", "DebertaV2ForSequenceClassification"),
     ],
 )
 def test_models_with_heads_are_read_and_the_heads_ignored(tmp_path: Path, model_type: str, head: str) -> None:
@@ -150,6 +152,7 @@ PIECES = ["▁", "▁the", "▁film", "▁was", "▁good", "▁a", "▁du", "ll"
 SENTENCE_PIECE: dict[str, tuple[str, list[str]]] = {
     "xlm-roberta": ("XLMRobertaTokenizer", ["<s>", "<pad>", "</s>", "<unk>"]),
     "camembert": ("CamembertTokenizer", ["<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<unk>NOTUSED", "<s>", "</s>"]),
+    "deberta-v2": ("DebertaV2Tokenizer", ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]),
 }
 """By type: transformers' tokenizer, and the special tokens at the start of its public vocabulary."""
 
