@@ -90,7 +90,9 @@ def test_transformers_gives_our_predictions(
 ) -> None:
     if pooling == "pooler" and not FAMILIES[model_type].pooler:
         pytest.skip("the type has no pooler")
-    encoder = make_tiny_encoder(tmp_path / model_type, model_type, torch_dtype="float16", auto_map={"x": "y"}, **OTHER_HEAD)
+    encoder = make_tiny_encoder(
+        tmp_path / model_type, model_type, torch_dtype="float16", auto_map={"x": "y"}, **OTHER_HEAD
+    )
     folder, result = exported(smart, shop, tmp_path, "hf", encoder=str(encoder), pooling=pooling, lr="1e-2")
     assert result.exit_code == 0, result.stderr
     assert sorted(path.name for path in folder.iterdir()) == ["qqp", "sst", "sts"]
