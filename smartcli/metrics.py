@@ -166,3 +166,10 @@ def score_tasks(tasks: Iterable[Task], predictions: Predictions) -> dict[str, Sc
     """Return a score for each task in order; None for a task that has no predictions."""
     found = ((task, predictions.get(task.name)) for task in tasks)
     return {task.name: None if rows is None else score(task, rows.labels, rows.predictions) for task, rows in found}
+
+
+def scores_json(tasks: Iterable[Task], predictions: Predictions) -> dict[str, Any]:
+    """Return what a checkpoint's record holds of its scores: each task's (None without labels), and overall."""
+    scores = score_tasks(tasks, predictions)
+    each = {task: None if score is None else score.to_json() for task, score in scores.items()}
+    return {**each, "overall": overall(list(scores.values()))}

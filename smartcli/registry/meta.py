@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Self
@@ -13,6 +14,11 @@ from smartcli.tasks import VOTES, Vote
 META = "smart.json"
 FORMAT = 1
 KINDS = ("pretrain-qqp", "finetune", "ensemble", "soup", "distill", "pretrain-text")
+
+
+def utc_now() -> str:
+    """Return the time as `created` has it in records: UTC to the second, such as 2026-11-27T09:30:00Z."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 @dataclass(frozen=True, kw_only=True)

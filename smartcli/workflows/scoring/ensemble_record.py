@@ -12,9 +12,9 @@ from smartcli import __version__
 from smartcli.atomic import DISK
 from smartcli.counts import counted
 from smartcli.data.predictions import Predictions, write_predictions
-from smartcli.metrics import overall, score_tasks
+from smartcli.metrics import scores_json
 from smartcli.registry.checkpoint import PREDICTIONS, Checkpoint
-from smartcli.registry.meta import META, CheckpointMeta, Lineage
+from smartcli.registry.meta import META, CheckpointMeta, Lineage, utc_now
 from smartcli.report.tables import three
 from smartcli.strictjson import canonical_json
 from smartcli.tasks import Vote
@@ -40,7 +40,7 @@ def ensemble_meta(
 ) -> CheckpointMeta:
     """Return the ensemble's smart.json; `started` is a time.monotonic(), `reported` what the selection scored."""
     first = members[0].meta
-    found = None if selection is None else {**selection, "metrics": _metrics(subject, reported)}
+    found = None if selection is None else {**selection, "metrics": scores_json(subject.tasks, reported)}
     return CheckpointMeta(
         name=name,
         kind="ensemble",
@@ -57,17 +57,11 @@ def ensemble_meta(
             selection=found,
             vote=None if vote == "mode" else vote,
         ),
-        metrics=_metrics(subject, combined),
+        metrics=scores_json(subject.tasks, combined),
         versions=_versions(),
         seconds=round(time.monotonic() - started, 3),
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        created=utc_now(),
     )
-
-
-def _metrics(subject: Subject, predictions: Predictions) -> dict[str, Any]:
-    scores = score_tasks(subject.tasks, predictions)
-    each = {task: None if score is None else score.to_json() for task, score in scores.items()}
-    return {**each, "overall": overall(list(scores.values()))}
 
 
 def _versions() -> dict[str, str]:

@@ -17,7 +17,7 @@ from smartcli.report.tables import ScoreRow, ScoreTable
 from smartcli.tasks import VOTES, Vote
 from smartcli.voting import combine, halves, rank
 from smartcli.workflows.scoring.ensemble_record import ensemble_meta, fill_folder
-from smartcli.workflows.scoring.evaluation import remarks_on, score_row
+from smartcli.workflows.scoring.evaluation import remarks_on, score_row, table_of, undefined_scores
 from smartcli.workflows.scoring.sources import Subject, data_words, subject_of
 
 NO_FILES: Mapping[str, bytes] = MappingProxyType({})
@@ -154,7 +154,7 @@ def select(subject: Subject, dev: dict[str, Predictions], top: int) -> tuple[Sel
 def _table(
     subject: Subject, rows: Sequence[ScoreRow], selection: Selection | None, remarks: Sequence[str]
 ) -> ScoreTable:
-    notes = [f"{row.checkpoint}: {score.note}" for row in rows for score in row.scores.values() if score and score.note]
+    notes = undefined_scores(rows)
     part = ""
     if selection is not None:
         part = "the half of dev that did not choose"
@@ -162,14 +162,4 @@ def _table(
             f"the {selection.top} members were chosen from {len(selection.candidates)} on one half of dev; "
             "the scores in the table are on the other half"
         )
-    return ScoreTable(
-        data=subject.name,
-        fingerprint=subject.fingerprint,
-        title=subject.title,
-        split="dev",
-        tasks=tuple(subject.tasks),
-        rows=rows,
-        notes=notes,
-        part=part,
-        remarks=remarks,
-    )
+    return table_of(subject, "dev", rows, notes, remarks, part)

@@ -62,6 +62,18 @@ def evaluate(
     remarks = [*seed_lines(chosen, rows, tuple(subject.tasks)), *remarks_on(chosen, subject)]
     if paper:
         rows += paper_lines(subject.tasks, split)
+    return table_of(subject, split, rows, list(dict.fromkeys(notes)), remarks)
+
+
+def table_of(
+    subject: Subject,
+    split: str,
+    rows: Sequence[ScoreRow],
+    notes: Sequence[str],
+    remarks: Sequence[str],
+    part: str = "",
+) -> ScoreTable:
+    """Return the table of these rows, scored on a split of the subject's data, or on a `part` of it."""
     return ScoreTable(
         data=subject.name,
         fingerprint=subject.fingerprint,
@@ -69,7 +81,8 @@ def evaluate(
         split=split,
         tasks=tuple(subject.tasks),
         rows=rows,
-        notes=list(dict.fromkeys(notes)),
+        notes=notes,
+        part=part,
         remarks=remarks,
     )
 
@@ -186,6 +199,11 @@ def picked_on(checkpoint: Checkpoint, split: str, subject: Subject) -> bool:
     return chosen and split == "dev" and meta.data.fingerprint == subject.fingerprint
 
 
+def undefined_scores(rows: Iterable[ScoreRow]) -> list[str]:
+    """Return why a score of these lines is undefined, a note for each."""
+    return [f"{row.checkpoint}: {score.note}" for row in rows for score in row.scores.values() if score and score.note]
+
+
 def lambda_of(value: Any, tasks: Sequence[str]) -> float | dict[str, float] | None:
     """Return stored λ as one number, or a number a task where the tasks' differ."""
     if not isinstance(value, Mapping):
@@ -196,7 +214,7 @@ def lambda_of(value: Any, tasks: Sequence[str]) -> float | dict[str, float] | No
 
 def notes_on(checkpoint: Checkpoint, row: ScoreRow, split: str, subject: Subject) -> list[str]:
     """Return what a reader must know about a line: undefined scores, and members chosen on these rows."""
-    notes = [f"{row.checkpoint}: {score.note}" for score in row.scores.values() if score is not None and score.note]
+    notes = undefined_scores([row])
     selection = checkpoint.meta.lineage.selection
     if picked_on(checkpoint, split, subject):
         notes.append(f"{row.checkpoint}: scored on the half of dev that did not pick what is in it")

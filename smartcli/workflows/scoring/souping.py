@@ -17,16 +17,16 @@ from smartcli.atomic import DISK
 from smartcli.data.predictions import Predictions, write_predictions
 from smartcli.errors import SmartCliError, UserError
 from smartcli.home import Home
-from smartcli.metrics import overall, score_tasks
+from smartcli.metrics import scores_json
 from smartcli.registry.checkpoint import PREDICTIONS, Checkpoint
-from smartcli.registry.meta import META, CheckpointMeta, Lineage
+from smartcli.registry.meta import META, CheckpointMeta, Lineage, utc_now
 from smartcli.registry.registry import Registry
 from smartcli.report.tables import ScoreTable
 from smartcli.strictjson import canonical_json
 from smartcli.tasks import Task
 from smartcli.voting import halves, rank
 from smartcli.workflows.checkpoints.model_card import model_card
-from smartcli.workflows.scoring.evaluation import remarks_on, score_row
+from smartcli.workflows.scoring.evaluation import remarks_on, score_row, table_of, undefined_scores
 from smartcli.workflows.scoring.soup_starts import check_one_start
 from smartcli.workflows.scoring.sources import Say, Subject, silent, subject_of
 
@@ -82,24 +82,16 @@ def soup(
     kitchen = _Kitchen(home, subject, members)
     mixed = kitchen.greedy(say) if greedy else kitchen.uniform()
     found = _reported(subject, kitchen, mixed) if greedy else _Reported(mixed.dev, kitchen.member_dev, None)
-    metrics = _metrics(subject, found.soup)
+    metrics = scores_json(subject.tasks, found.soup)
     parts = [next(member for member in members if member.name == one) for one in mixed.chosen]
     with registry.claim(name) as taken:
         meta = _meta(taken, parts, greedy, found.selection, metrics, argv, started)
         checkpoint = registry.commit(taken, lambda folder: _fill(folder, registry, meta, kitchen, mixed))
     rows = [score_row(member, subject.tasks, found.members[member.name]) for member in members]
     rows.append(score_row(checkpoint, subject.tasks, found.soup))
-    table = ScoreTable(
-        data=subject.name,
-        fingerprint=subject.fingerprint,
-        title=subject.title,
-        split="dev",
-        tasks=tuple(subject.tasks),
-        rows=rows,
-        notes=[f"{row.checkpoint}: {s.note}" for row in rows for s in row.scores.values() if s and s.note],
-        part="the half of dev that did not choose" if greedy else "",
-        remarks=[f"in the soup: {', '.join(mixed.chosen)}", *remarks_on(members, subject)],
-    )
+    remarks = [f"in the soup: {', '.join(mixed.chosen)}", *remarks_on(members, subject)]
+    part = "the half of dev that did not choose" if greedy else ""
+    table = table_of(subject, "dev", rows, undefined_scores(rows), remarks, part)
     return SoupOutcome(checkpoint, table, mixed.chosen)
 
 
@@ -215,12 +207,6 @@ class _Kitchen:
             raise SmartCliError(f"the mean of the weights gives no finite output ({error})") from error
 
 
-def _metrics(subject: Subject, predictions: Predictions) -> dict[str, Any]:
-    scores = score_tasks(subject.tasks, predictions)
-    each = {task: None if score is None else score.to_json() for task, score in scores.items()}
-    return {**each, "overall": overall(list(scores.values()))}
-
-
 def _meta(
     name: str,
     parts: Sequence[Checkpoint],
@@ -252,7 +238,7 @@ def _meta(
         metrics=dict(metrics),
         versions=versions(),
         seconds=round(time.monotonic() - started, 3),
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        created=utc_now(),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +14,7 @@ from smartcli.config import Settings
 from smartcli.data.predictions import Predictions, write_predictions
 from smartcli.data.store import DataSet
 from smartcli.registry.checkpoint import Checkpoint
-from smartcli.registry.meta import CheckpointMeta, DataRecord, Lineage
+from smartcli.registry.meta import CheckpointMeta, DataRecord, Lineage, utc_now
 from smartcli.registry.registry import Registry
 from smartcli.strictjson import canonical_json
 from smartcli.workflows.checkpoints.model_card import model_card
@@ -73,7 +72,7 @@ def describe(
         truncated=result.position.truncated,
         versions=versions(),
         seconds=result.position.seconds,
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        created=utc_now(),
         machine=dict(machine),
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from smartcli.errors import SmartCliError, Stopped
 from smartcli.home import Home
 from smartcli.log_events import Event, NoteEvent, ResumeEvent, StartEvent, WarningEvent
 from smartcli.registry.checkpoint import Checkpoint
-from smartcli.registry.meta import CheckpointMeta, DataRecord
+from smartcli.registry.meta import CheckpointMeta, DataRecord, utc_now
 from smartcli.registry.registry import Registry
 from smartcli.registry.run_folders import Run, RunHeader
 from smartcli.workflows.scoring.model_outputs import predictions_of
@@ -184,7 +183,7 @@ class Training:
             data=DataRecord(name=self.data_set.name, fingerprint=self.data_set.fingerprint),
             encoder=self.inputs.source.about,
             machine=self.machine(),
-            created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            created=utc_now(),
             teacher=self.inputs.teacher,
         )
 

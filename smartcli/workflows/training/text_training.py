@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from smartcli.home import Home
 from smartcli.log_events import EndEvent, Event, NoteEvent, ResumeEvent, StartEvent, WarningEvent
 from smartcli.option_table import TEXT_OPTIONS
 from smartcli.registry.checkpoint import Checkpoint
-from smartcli.registry.meta import CheckpointMeta, DataRecord, Lineage
+from smartcli.registry.meta import CheckpointMeta, DataRecord, Lineage, utc_now
 from smartcli.registry.registry import Registry
 from smartcli.registry.run_folders import Run, RunHeader, Runs
 from smartcli.strictjson import canonical_json
@@ -172,7 +171,7 @@ class TextTraining:
             data=DataRecord(name=resolved.data_set.name, fingerprint=resolved.data_set.fingerprint),
             encoder=self.source.about,
             machine=self.machine(),
-            created=_now(),
+            created=utc_now(),
             text=self.text.to_json(),
         )
 
@@ -284,10 +283,6 @@ class TextTraining:
             steps=result.position.total,
             versions=versions(),
             seconds=result.position.seconds,
-            created=_now(),
+            created=utc_now(),
             machine=self.machine(),
         )
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
