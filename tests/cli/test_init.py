@@ -22,6 +22,7 @@ from typer.testing import Result
 from smartcli.home import Home
 
 Smart = Callable[..., Result]
+CTRL_C = "\x03"
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 RUN = """
 import fcntl, sys, termios
@@ -60,7 +61,7 @@ def on_terminal(words: Sequence[object], answers: Sequence[tuple[str, str]], hom
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     os.close(slave)
-    shown, waiting, until = "", list(answers), time.monotonic() + 60
+    shown, waiting, until, again = "", list(answers), time.monotonic() + 60, float("inf")
     while time.monotonic() < until:
         ready, _, _ = select.select([master], [], [], 0.2)
         if ready:
@@ -72,7 +73,14 @@ def on_terminal(words: Sequence[object], answers: Sequence[tuple[str, str]], hom
                 break
             shown += more.decode("utf-8", "replace")
         if waiting and waiting[0][0] in ESCAPE.sub("", shown):
-            os.write(master, waiting.pop(0)[1].encode())
+            typed = waiting.pop(0)[1]
+            os.write(master, typed.encode())
+            again = time.monotonic() + 2 if typed == CTRL_C else float("inf")
+        elif time.monotonic() > again:
+            # Python loses a Ctrl-C that arrives after it has printed the prompt and before it reads. On a busy machine a
+            # test is fast enough for that; a person presses again.
+            os.write(master, CTRL_C.encode())
+            again = time.monotonic() + 2
     else:
         process.kill()
     code = process.wait()
@@ -141,7 +149,7 @@ def test_on_a_terminal_it_asks_and_asks_again_after_a_word_that_is_no_answer(fol
 
 
 def test_ctrl_c_at_the_question_writes_nothing(folder: Path, tmp_path: Path) -> None:
-    code, shown = on_terminal(["init", folder], [("answer", "\x03")], tmp_path / "home")
+    code, shown = on_terminal(["init", folder], [("answer", CTRL_C)], tmp_path / "home")
     assert code == 130, shown
     assert "stopped by Ctrl-C" in shown
     assert not (folder / "tasks.toml").exists()
