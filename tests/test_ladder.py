@@ -11,9 +11,10 @@ from benchmarks.ladder import ladder_steps
 from benchmarks.ladder.__main__ import main
 from smartcli.home import Home
 from smartcli.registry.registry import Registry
+from smartcli.visible import markdown as shown
 from smartcli.workflows.scoring.comparison import compare
 from smartcli.workflows.studies.cells import Base, plan
-from tests.hand_made import make_data
+from tests.hand_made import make_checkpoint, make_data
 from tests.tiny import make_tiny_encoder
 
 TOY = """title = "Toy ladder"
@@ -32,6 +33,11 @@ id = "smoothing"
 label = "label smoothing"
 options = { label_smoothing = 0.1, dropout = 0.2 }
 
+[[step]]
+id = "student"
+label = "student of the three"
+options = { teacher = "ensemble-toy-smoothing-6" }
+
 [[stage]]
 id = "short"
 title = "six rows a task"
@@ -40,6 +46,14 @@ seeds = 2
 steps = ["plain", "smoothing"]
 ensemble_of = "smoothing"
 members = 3
+
+[[stage]]
+id = "students"
+title = "one model of three"
+rows = 6
+seeds = 1
+steps = ["smoothing", "student"]
+beside = [["ensemble-toy-smoothing-6", "toy-student-6-*"]]
 """
 
 
@@ -53,13 +67,14 @@ def toy(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str
 
 
 @pytest.mark.parametrize("name", ladder_steps.names())
-def test_every_ladder_can_be_planned_and_its_globs_take_one_step_each(name: str, home: Home, tmp_path: Path) -> None:
-    make_data(home)
+def test_every_ladder_can_be_planned_and_its_globs_take_one_step_each(name: str, home: Home) -> None:
+    data = make_data(home)
     ladder = ladder_steps.read(name)
-    flags = {**ladder.common, "data": "demo", "encoder": str(make_tiny_encoder(tmp_path / "tiny"))}
-    cells = [one.name for stage in ladder.stages for one in plan(Base(home, name, flags), stage.cells())]
-    assert len(set(cells)) == len(cells)
+    for start in {step.options["init"] for stage in ladder.stages for step in stage.steps if "init" in step.options}:
+        make_checkpoint(home, start, data)
+    flags = {**ladder.common, "data": "demo"}
     for stage in ladder.stages:
+        cells = [one.name for one in plan(Base(home, name, flags), stage.cells())]
         for step in stage.steps:
             mine = [cell for cell in cells if cell.startswith(f"{name}-{stage.cell_id(step)}-s")]
             assert len(mine) == max(stage.seeds, stage.members if step.id == stage.ensemble_of else 0)
@@ -84,6 +99,10 @@ def test_ladder_reports_what_compare_says_and_trains_nothing_twice(
     stored = json.loads((tmp_path / "results" / "toy-short.json").read_text(encoding="utf-8"))
     assert stored["lines"][1]["compare"] == expected.to_json()
     assert stored["lines"][2]["label"] == "ensemble of 3"
+    beside = compare(home, "ensemble-toy-smoothing-6", "toy-student-6-*")
+    assert f"'ensemble-toy-smoothing-6' 'toy-student-6-*'`: {shown(beside.sentence())}" in text
+    (student,) = (name for name in names if name.startswith("toy-student-6-s0-"))
+    assert (registry.open(student).meta.lineage.teacher or {})["name"] == "ensemble-toy-smoothing-6"
     made = {name: registry.open(name).read("log.jsonl") for name in names if "ensemble" not in name}
     capsys.readouterr()
     assert main([*toy, "--output", str(page)]) == 0

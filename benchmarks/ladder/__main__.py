@@ -1,4 +1,4 @@
-"""Climbs a ladder: trains its steps, compares each with plain, and writes what came out.
+"""Climbs a ladder: trains its steps, compares each with the first, and writes what came out.
 
     python -m benchmarks.ladder minilm --data cs224n --jobs 2 --output docs/results.md
     python -m benchmarks.ladder base --encoder DIR --data cs224n --stage all --jobs 5 --output docs/results.md
@@ -30,6 +30,7 @@ def climb(
 ) -> tuple[str, dict[str, object]]:
     """Return a finished stage as a Markdown section and as JSON."""
     from smartcli.data.store import open_data
+    from smartcli.workflows.scoring.comparison import compare
     from smartcli.workflows.studies.results import facts_of, notes_of
 
     lines = ladder_table.lines_of(base.home, stage, base.prefix, finished)
@@ -39,8 +40,10 @@ def climb(
     seeds = sorted({one.cell.seed for one in planned})
     facts, notes = facts_of(data_set, finished, seeds), notes_of(data_set, finished)
     title = f"{ladder.title}: {stage.title}"
+    beside = [compare(base.home, a, b) for a, b in stage.beside]
     stored = {"title": title, "facts": facts, "notes": notes, "lines": [one.to_json() for one in lines]}
-    return ladder_table.markdown(title, facts, notes, lines), stored
+    stored |= {"beside": [one.to_json() for one in beside]} if beside else {}
+    return ladder_table.markdown(title, facts, notes, lines, beside), stored
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

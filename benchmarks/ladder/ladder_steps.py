@@ -13,12 +13,11 @@ from smartcli.option_table import OPTION_OF
 from smartcli.workflows.studies.cells import Cell
 
 FOLDER = Path(__file__).parent
-PLAIN = "plain"
 
 
 @dataclass(frozen=True)
 class Step:
-    """A training to compare with plain: `options` go over what all trainings have in common."""
+    """A training of the ladder: `options` go over what all trainings have in common."""
 
     id: str
     label: str
@@ -27,7 +26,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Stage:
-    """Steps trained on as many rows for as many seeds; `members` seeds of `ensemble_of` are combined at the end."""
+    """Steps trained on as many rows for as many seeds; `members` seeds of `ensemble_of` are combined at the end.
+
+    Every step is compared with the first, and the two sides of each pair in `beside` with each other.
+    """
 
     id: str
     title: str
@@ -36,6 +38,7 @@ class Stage:
     steps: tuple[Step, ...]
     ensemble_of: str | None = None
     members: int = 0
+    beside: tuple[tuple[str, str], ...] = ()
 
     def cell_id(self, step: Step) -> str:
         """Return a name of step and rows, so that a glob takes the seeds of one stage only."""
@@ -88,7 +91,6 @@ def _recipe(name: str) -> dict[str, Any]:
 
 def _stage(entry: Mapping[str, Any], steps: Mapping[str, Step]) -> Stage:
     chosen: Sequence[str] = entry["steps"]
-    assert PLAIN in chosen, f"{entry['id']} has nothing to compare with"
     return Stage(
         entry["id"],
         entry["title"],
@@ -97,6 +99,7 @@ def _stage(entry: Mapping[str, Any], steps: Mapping[str, Step]) -> Stage:
         tuple(steps[one] for one in chosen),
         entry.get("ensemble_of"),
         entry.get("members", 0),
+        tuple((a, b) for a, b in entry.get("beside", ())),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.ladder.ladder_steps import PLAIN, Stage, Step
+from benchmarks.ladder.ladder_steps import Stage, Step
 from smartcli.home import Home
 from smartcli.option_table import OPTION_OF
 from smartcli.registry.registry import Registry
@@ -20,7 +20,7 @@ from smartcli.workflows.studies.results import OVERALL, scores_of
 
 @dataclass(frozen=True)
 class StepLine:
-    """A step's scores over its seeds, and how it compares with plain; None for plain itself."""
+    """A step's scores over its seeds, and how it compares with the stage's first step; None for that."""
 
     label: str
     options: str
@@ -40,15 +40,15 @@ class StepLine:
 
 
 def lines_of(home: Home, stage: Stage, prefix: str, finished: Sequence[Finished]) -> list[StepLine]:
-    """Return a line a step, in the stage's order; every step but plain is compared with plain."""
+    """Return a line a step, in the stage's order; every step but the first is compared with it."""
     pattern = {step.id: f"{prefix}-{stage.cell_id(step)}-*" for step in stage.steps}
-    lines = []
+    lines, first = [], pattern[stage.steps[0].id]
     for step in stage.steps:
         cells = [one for one in finished if one.planned.cell.id == stage.cell_id(step)]
         tasks = cells[0].meta.task_names
         found = [scores_of(one.meta, (*tasks, OVERALL)) for one in cells]
         scores = {score: spread([row[score] for row in found]) for score in (*tasks, OVERALL)}
-        other = None if step.id == PLAIN else compare(home, pattern[PLAIN], pattern[step.id])
+        other = None if pattern[step.id] == first else compare(home, first, pattern[step.id])
         lines.append(StepLine(step.label, flags_of(step), len(cells), scores, pattern[step.id], other))
     return lines
 
@@ -80,12 +80,14 @@ def _word(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def markdown(title: str, facts: Sequence[str], notes: Sequence[str], lines: Sequence[StepLine]) -> str:
+def markdown(
+    title: str, facts: Sequence[str], notes: Sequence[str], lines: Sequence[StepLine], beside: Sequence[Differences]
+) -> str:
     """Return the section: facts, notes, a table with a row a step, and the compare call and sentence of each."""
     scores = list(lines[0].scores)
-    header = ["step", "options", "seeds", *scores, "overall − plain", "95 % interval"]
+    header = ["step", "options", "seeds", *scores, f"overall − {lines[0].label}", "95 % interval"]
     rows = [[shown(one.label), shown(one.options), str(one.seeds), *_scores(one, scores), *_gap(one)] for one in lines]
-    calls = [_call(one.differences) for one in lines if one.differences is not None]
+    calls = [_call(one) for one in (*(line.differences for line in lines), *beside) if one is not None]
     text = [f"## {shown(title)}", "; ".join(map(shown, facts)) + ".", *map(shown, notes)]
     text += [markdown_table(header, rows), "\n".join(calls)]
     return "\n\n".join(text) + "\n"

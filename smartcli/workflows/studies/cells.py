@@ -95,7 +95,8 @@ def plan(base: Base, cells: Sequence[Cell]) -> list[Planned]:
             planned.setdefault(first.name, first)
             init = first.name
         flags = {**base.flags, **cell.options, "seed": cell.seed}
-        one = Planned(cell, _name(base, "finetune", cell, flags, init), "finetune", flags, init)
+        start = init or flags.get("init")
+        one = Planned(cell, _name(base, "finetune", cell, flags, start), "finetune", flags, init)
         digest = one.name.rpartition("-")[2]
         if digest in digests:
             raise UserError(f'two cells are the same training: "{digests[digest]}" and "{cell.id}"; drop one')

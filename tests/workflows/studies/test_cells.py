@@ -9,7 +9,7 @@ from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.registry.names import check_name
 from smartcli.workflows.studies.cells import Base, Cell, plan, seeds_from, shared_flags
-from tests.hand_made import make_data
+from tests.hand_made import make_checkpoint, make_data
 
 
 def names(home: Home, cell: Cell, **flags: object) -> list[str]:
@@ -92,3 +92,11 @@ def test_seeds_count_up_from_the_users() -> None:
     assert seeds_from({}, 1) == [0]
     with pytest.raises(UserError, match="--seeds must be at least 1"):
         seeds_from({}, 0)
+
+
+def test_another_start_is_another_training(home: Home) -> None:
+    data = make_data(home)
+    for name in ("a", "b"):
+        make_checkpoint(home, name, data)
+    one = cell()
+    assert len({*names(home, one), *names(home, one, init="a"), *names(home, one, init="b")}) == 3
