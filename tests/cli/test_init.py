@@ -77,7 +77,7 @@ def on_terminal(words: Sequence[object], answers: Sequence[tuple[str, str]], hom
             os.write(master, typed.encode())
             again = time.monotonic() + 2 if typed == CTRL_C else float("inf")
         elif time.monotonic() > again:
-            # Python loses a Ctrl-C that arrives after it has printed the prompt and before it reads. On a busy machine a
+            # Python loses a Ctrl-C that arrives between its printing the prompt and its reading. On a busy machine a
             # test is fast enough for that; a person presses again.
             os.write(master, CTRL_C.encode())
             again = time.monotonic() + 2
