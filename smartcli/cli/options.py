@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -67,8 +67,9 @@ def _metavar(option: Option) -> str:
     return names.get(option.key) or {"int": "N", "float": "F", "str": "NAME", "bool": ""}[option.type]
 
 
-def _default(option: Option) -> str:
-    value = next(f.default for f in fields(Settings) if f.name == field_of(option.key))
+def _default(option: Option, defaults: Mapping[str, object]) -> str:
+    usual = next(f.default for f in fields(Settings) if f.name == field_of(option.key))
+    value = defaults.get(option.key, usual)
     if isinstance(value, PerTask):
         value = value.default
     if value is None or isinstance(value, bool) or "default" in option.help:
@@ -76,14 +77,14 @@ def _default(option: Option) -> str:
     return f" Default: {value:g}." if isinstance(value, float) else f" Default: {value}."
 
 
-def _parameter(option: Option) -> inspect.Parameter:
+def _parameter(option: Option, defaults: Mapping[str, object]) -> inspect.Parameter:
     completer = complete.choices(*option.choices) if option.choices else _COMPLETERS.get(option.key)
     annotation: Any = Annotated[
         (bool if option.type == "bool" else str) | None,
         typer.Option(
             option.flag,
             metavar=_metavar(option),
-            help=option.help + _default(option),
+            help=option.help + _default(option, defaults),
             rich_help_panel=option.panel,
             show_default=False,
             autocompletion=completer,
@@ -98,8 +99,8 @@ def _extra(name: str, annotation: Any, flag: str, help: str, **more: Any) -> ins
 
 
 @cache
-def _settings() -> list[inspect.Parameter]:
-    return [_parameter(option) for option in OPTIONS]
+def _settings(defaults: tuple[tuple[str, object], ...] = ()) -> list[inspect.Parameter]:
+    return [_parameter(option, dict(defaults)) for option in OPTIONS]
 
 
 @cache
@@ -158,10 +159,17 @@ def training_options(command: Callable[..., None]) -> Callable[..., None]:
     return _with(command, [*_settings(), *_extras()])
 
 
-def options_among(names: Sequence[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the training options of these keys alone, as `training_options` does with all."""
+def options_among(
+    names: Sequence[str], defaults: Mapping[str, object]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the training options of these keys alone, as `training_options` does with all.
+
+    `defaults` are the command's own, for its help.
+    """
     fields_of = {field_of(name) for name in names}
-    return lambda command: _with(command, [p for p in (*_settings(), *_extras()) if p.name in fields_of])
+    return lambda command: _with(
+        command, [p for p in (*_settings(tuple(defaults.items())), *_extras()) if p.name in fields_of]
+    )
 
 
 def _with(command: Callable[..., None], given: list[inspect.Parameter]) -> Callable[..., None]:

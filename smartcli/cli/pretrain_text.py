@@ -9,10 +9,10 @@ import typer
 
 from smartcli.cli.options import TrainingOptions, options_among
 from smartcli.cli.state import state_of
-from smartcli.option_table import TEXT_OPTIONS
+from smartcli.option_table import TEXT_DEFAULTS, TEXT_OPTIONS
 
 
-@options_among((*TEXT_OPTIONS, "name", "resume"))
+@options_among((*TEXT_OPTIONS, "name", "resume"), TEXT_DEFAULTS)
 def pretrain_text(
     ctx: typer.Context,
     options: TrainingOptions,
@@ -31,8 +31,7 @@ def pretrain_text(
     """Train an encoder to guess masked words of the tasks' own sentences, to start from with --init.
 
     15 % of the tokens are masked, by whole words; a twentieth of the train sentences is held out, and the loss on them
-    is printed before and after. Defaults: 3 epochs of 32 sentences, learning rate 5e-5 falling linearly after 6 %
-    warm-up, weight decay .01, clipping at 1.
+    is printed before and after. An encoder's preset does not count here.
 
     Example: smart pretrain-text --tasks sst --name text, then smart finetune --init text
     """

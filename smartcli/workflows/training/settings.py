@@ -12,7 +12,7 @@ from smartcli.config import PerTask, Settings, apply, check_task_names, field_of
 from smartcli.errors import UserError
 from smartcli.families.encoder_files import absolute
 from smartcli.home import Home
-from smartcli.option_table import OPTION_OF, OPTIONS, RUN_ONLY
+from smartcli.option_table import OPTION_OF, OPTIONS, RUN_ONLY, TEXT_DEFAULTS
 from smartcli.workflows.tracking.track_option import TrackTarget, read_targets
 from smartcli.workflows.training.balance_checks import check_balance
 from smartcli.workflows.training.kind_checks import check_kinds
@@ -33,16 +33,6 @@ if TYPE_CHECKING:
 INHERITED = ("encoder", "revision", "pair_mode", "pooling")
 """What `--init` brings; another value beside it is refused."""
 ENCODER_VARIABLE = "SMART_ENCODER"
-TEXT_DEFAULTS = {
-    "epochs": 3,
-    "batch_size": 32,
-    "lr": 5e-5,
-    "lr_schedule": "linear",
-    "warmup": 0.06,
-    "weight_decay": 0.01,
-    "clip_norm": 1.0,
-}
-"""What training on masked words takes, whatever the encoder: presets are for fine-tuning."""
 
 
 @dataclass(frozen=True, kw_only=True)
