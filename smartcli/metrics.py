@@ -110,7 +110,7 @@ def _correlation(task: Task, labels: np.ndarray, predictions: np.ndarray) -> Sco
     if task.metric == "pearson":
         # NumPy's, not SciPy's: importing scipy.stats takes longer than all else that evaluate and compare do here.
         pair = np.stack([labels, predictions]).astype(np.float64)
-        return Score(task.metric, float(np.corrcoef(pair)[0, 1]), len(labels))
+        return Score(task.metric, float(np.asarray(np.corrcoef(pair))[0, 1]), len(labels))
     from scipy import stats
 
     return Score(task.metric, float(stats.spearmanr(labels, predictions).statistic), len(labels))

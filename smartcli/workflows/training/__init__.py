@@ -5,6 +5,8 @@
 - finish: from a finished training to a checkpoint in the registry
 - first_process: one training in a process of its own: the engine's loop joined with the run folder, its log and the
   listener
+- kept_run: a training's run folder while it trains: the last save, the log, and what is said where the training ends
+  early
 - kind_checks: options that ask for a kind of task which the data set does not have
 - other_processes: what every process of a training but the first does: its part of each step, and no more
 - remarks: what is not wrong with a training's settings, but hardly meant

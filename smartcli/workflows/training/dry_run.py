@@ -10,7 +10,8 @@ from smartcli.atomic import sync_tree, temp_folder
 from smartcli.counts import counted
 from smartcli.home import Home
 from smartcli.registry.manifest import build_manifest
-from smartcli.workflows.training.first_process import Listener, Training
+from smartcli.workflows.training.first_process import Training
+from smartcli.workflows.training.kept_run import Listener
 from smartcli.workflows.training.settings import Resolved
 from smartcli.workflows.training.signals import stop_on_signals
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from smartcli.config import Settings
 from smartcli.data.store import DataSet
-from smartcli.errors import SmartCliError, Stopped
 from smartcli.home import Home
-from smartcli.log_events import Event, NoteEvent, ResumeEvent, StartEvent, WarningEvent
+from smartcli.log_events import NoteEvent, StartEvent, WarningEvent
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.meta import CheckpointMeta, DataRecord, utc_now
 from smartcli.registry.registry import Registry
@@ -20,19 +16,11 @@ from smartcli.registry.run_folders import Run, RunHeader
 from smartcli.workflows.scoring.model_outputs import predictions_of
 from smartcli.workflows.tracking.tracking import Tracking
 from smartcli.workflows.training.finish import describe, register
+from smartcli.workflows.training.kept_run import KeptRun, Listener, step_of
 from smartcli.workflows.training.remarks import remarks
-from smartcli.workflows.training.resume import (
-    as_started,
-    check_encoder,
-    machine_changes,
-)
-from smartcli.workflows.training.run_log import RunLog, end_event, start_event
-from smartcli.workflows.training.scale_out import (
-    check_same_facts,
-    facts_of_first,
-    resume_command,
-    with_first_ones_choices,
-)
+from smartcli.workflows.training.resume import as_started, check_encoder
+from smartcli.workflows.training.run_log import end_event, start_event
+from smartcli.workflows.training.scale_out import check_same_facts, facts_of_first, with_first_ones_choices
 from smartcli.workflows.training.settings import Resolved
 from smartcli.workflows.training.signals import StopFlag
 from smartcli.workflows.training.teaching import check_same_teacher, check_taught
@@ -41,10 +29,8 @@ from smartcli.workflows.training.training_inputs import TrainingInputs, read_inp
 if TYPE_CHECKING:
     from smartcli.engine.device import Choice, TimedSteps
     from smartcli.engine.distributed import Processes
-    from smartcli.engine.training.job import Job, Result
+    from smartcli.engine.training.job import Callbacks, Job, Result
     from smartcli.engine.training.snapshot import Snapshot
-
-Listener = Callable[[Event], None]
 
 
 @dataclass(frozen=True)
@@ -113,7 +99,7 @@ class Training:
         self.choice = choose(asked, self.home, self._timed_steps(asked))
         if self.choice.precision == started.get("precision"):
             self.choice = replace(self.choice, reason=started.get("precision_reason", self.choice.reason))
-        saved = {"last save": 0 if run is None else self._step_of(run)}
+        saved = {"last save": 0 if run is None else step_of(run)}
         check_same_facts(self.processes, first_ones, self._facts(asked) | saved)
         if self.choice.warning:
             self.warn(self.choice.warning)
@@ -189,87 +175,32 @@ class Training:
 
     def run(self, run: Run, registry: Registry) -> Checkpoint:
         """Train from the run's last save, or from the start, and register the result."""
-        snapshot = self.last_save(run)
+        kept = self.kept(run)
+        snapshot = kept.last_save()
         start = start_event(run.name, self.job, self.header())
         with self._tracking(run, start, snapshot) as tracking:
-            with RunLog(run.log_path, snapshot.position.log_bytes if snapshot is not None else 0) as log:
-                result = self._train(run, start, snapshot, log, tracking)
+            with kept.recording(start, snapshot, tracking.hear) as callbacks:
+                result = self._train(kept, callbacks, snapshot)
             return self._register(result, run, registry)
+
+    def kept(self, run: Run) -> KeptRun:
+        """Return the run as this training reads and writes it."""
+        return KeptRun(self.home, run, self.command, self.argv, self.machine(), self.listener, self.stop)
 
     def _tracking(self, run: Run, start: StartEvent, snapshot: Snapshot | None) -> Tracking:
         after = None if snapshot is None else snapshot.position.total
         say = lambda text: self.listener(NoteEvent(text))  # noqa: E731
         return Tracking(self.home, run.folder, self.resolved.track, start, after, say=say, warn=self.warn)
 
-    def _train(self, run: Run, start: StartEvent, snapshot: Snapshot | None, log: RunLog, tracking: Tracking) -> Result:
-        from smartcli.engine.training.job import Callbacks
+    def _train(self, kept: KeptRun, callbacks: Callbacks, snapshot: Snapshot | None) -> Result:
         from smartcli.engine.training.loop import train
 
-        def record(event: Event) -> None:
-            log.write(event)
-            tracking.hear(event)
-            self.listener(event)
-
-        def save(state: Snapshot) -> None:
-            state.position.log_bytes = log.synced()
-            run.save(state.write, state.position.to_json())
-
-        if snapshot is None:
-            record(start)
-        else:
-            self.listener(start)
-            record(ResumeEvent(step=snapshot.position.total, machine=self.machine()))
-        with self.ending(run):
-            result = train(self.job, Callbacks(record, self.listener, save, self.stop), snapshot)
+        with kept.ending():
+            result = train(self.job, callbacks, snapshot)
         for warning in result.warnings:
             self.warn(warning)
-        record(end_event(result))
-        log.synced()
+        callbacks.record(end_event(result))
         return result
-
-    @contextmanager
-    def ending(self, run: Run) -> Iterator[None]:
-        """Say where an ended training goes on."""
-        from smartcli.engine.distributed import Lost
-        from smartcli.engine.training.loop import Interrupted
-
-        try:
-            yield
-        except Interrupted as stopped:
-            raise Stopped(
-                f"stopped after step {self._step_of(run)}, and saved; go on with: {self._resume_command(run.name)}",
-                self.stop.exit_code,
-            ) from stopped
-        except KeyboardInterrupt as stopped:
-            raise Stopped(f"stopped at once; {self._lost(run)}", 128 + signal.SIGINT) from stopped
-        except Lost as error:
-            raise SmartCliError(f"{error}; {self._lost(run)}") from error
-
-    def _lost(self, run: Run) -> str:
-        return f"what was trained since step {self._step_of(run)} is lost; go on with: {self._resume_command(run.name)}"
-
-    def last_save(self, run: Run) -> Snapshot | None:
-        """Return what the run saved last, after a warning of what differs from where it started."""
-        saved = run.load()
-        if saved is None:
-            return None
-        from smartcli.engine.training.snapshot import Snapshot
-
-        for change in machine_changes(run.header.machine, self.machine()):
-            self.warn(
-                f"{change}: it goes on, but its numbers may differ from an uninterrupted run's in the last digits"
-            )
-        return Snapshot.read(*saved)
-
-    def _step_of(self, run: Run) -> int:
-        position = run.position()
-        return int(position["total"]) if position is not None else 0
-
-    def _resume_command(self, name: str) -> str:
-        words = []
-        if any(word.partition("=")[0] == "--home" for word in self.argv):
-            words += ["--home", str(self.home.root)]
-        return resume_command([*words, self.command, "--resume", name])
 
     def _register(self, result: Result, run: Run, registry: Registry) -> Checkpoint:
         meta = describe(

@@ -33,8 +33,9 @@ def follow(home: Home, command: str, resolved: Resolved, argv: list[str], proces
         from smartcli.engine.training.loop import train
 
         run = Run(home, processes.broadcast())
-        snapshot = training.last_save(run) if found is not None else None
-        with training.ending(run):
+        kept = training.kept(run)
+        snapshot = kept.last_save() if found is not None else None
+        with kept.ending():
             train(training.job, Callbacks(_ignore, _ignore, _ignore, stop), snapshot)
     return TrainOutcome(run.name, None)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smartcli.atomic import DISK
-from smartcli.errors import SmartCliError, Stopped, UserError
+from smartcli.errors import SmartCliError, UserError
 from smartcli.families.mlm_names import find_mlm_head
 from smartcli.families.word_starts import word_table
 from smartcli.home import Home
-from smartcli.log_events import EndEvent, Event, NoteEvent, ResumeEvent, StartEvent, WarningEvent
+from smartcli.log_events import EndEvent, NoteEvent, StartEvent
 from smartcli.option_table import TEXT_OPTIONS
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.meta import CheckpointMeta, DataRecord, Lineage, utc_now
@@ -22,9 +22,9 @@ from smartcli.strictjson import canonical_json
 from smartcli.tasks import TaskTable
 from smartcli.workflows.checkpoints.model_card import model_card
 from smartcli.workflows.training.finish import versions
-from smartcli.workflows.training.first_process import Listener, TrainOutcome
-from smartcli.workflows.training.resume import as_started, check_encoder, check_finished, machine_changes, settle
-from smartcli.workflows.training.run_log import RunLog
+from smartcli.workflows.training.first_process import TrainOutcome
+from smartcli.workflows.training.kept_run import KeptRun, Listener
+from smartcli.workflows.training.resume import as_started, check_encoder, check_finished, settle
 from smartcli.workflows.training.settings import Resolved
 from smartcli.workflows.training.signals import StopFlag, stop_on_signals
 from smartcli.workflows.training.text_rows import Sentences, read_sentences, read_splits
@@ -32,7 +32,6 @@ from smartcli.workflows.training.training_inputs import Source, read_source
 
 if TYPE_CHECKING:
     from smartcli.engine.model.multitask import MultiTaskModel
-    from smartcli.engine.training.snapshot import Snapshot
     from smartcli.engine.training.text_loop import TextJob, TextResult
 
 COMMAND = "pretrain-text"
@@ -177,41 +176,18 @@ class TextTraining:
 
     def run(self, run: Run, registry: Registry) -> Checkpoint:
         """Train from the run's last save, or from the start, and register the result."""
-        from smartcli.engine.training.job import Callbacks
-        from smartcli.engine.training.loop import Interrupted
         from smartcli.engine.training.text_loop import train_text
 
-        snapshot = self._last_save(run)
-        with RunLog(run.log_path, snapshot.position.log_bytes if snapshot is not None else 0) as log:
-
-            def record(event: Event) -> None:
-                log.write(event)
-                self.listener(event)
-
-            def save(state: Snapshot) -> None:
-                state.position.log_bytes = log.synced()
-                run.save(state.write, state.position.to_json())
-
-            if snapshot is None:
-                record(self._start_event(run.name))
-            else:
-                self.listener(self._start_event(run.name))
-                record(ResumeEvent(step=snapshot.position.total, machine=self.machine()))
-            again = f"go on with: smart {COMMAND} --resume {run.name}"
+        kept = KeptRun(self.home, run, COMMAND, self.argv, self.machine(), self.listener, self.stop)
+        snapshot = kept.last_save()
+        with kept.recording(self._start_event(run.name), snapshot) as callbacks:
             try:
-                result = train_text(self.job, Callbacks(record, self.listener, save, self.stop), snapshot)
-            except Interrupted as stopped:
-                at = (run.position() or {}).get("total", 0)
-                raise Stopped(f"stopped after step {at}, and saved; {again}", self.stop.exit_code) from stopped
-            except KeyboardInterrupt as stopped:
-                raise Stopped(
-                    f"stopped at once; what was trained since the last save is lost; {again}", 130
-                ) from stopped
+                with kept.ending():
+                    result = train_text(self.job, callbacks, snapshot)
             except RuntimeError as error:
-                raise self._explained(error, again) from error
+                raise self._explained(error, kept.resume_command()) from error
             at = result.position
-            record(EndEvent(step=at.total, seconds=at.seconds, examples=at.examples, tokens=at.tokens))
-            log.synced()
+            callbacks.record(EndEvent(step=at.total, seconds=at.seconds, examples=at.examples, tokens=at.tokens))
         return self._register(run, registry, result)
 
     def _explained(self, error: RuntimeError, again: str) -> BaseException:
@@ -219,17 +195,9 @@ class TextTraining:
 
         if not is_out_of_memory(error):
             return error
-        return SmartCliError(f"out of memory; free some and {again}, or start again with a lower --batch-size")
-
-    def _last_save(self, run: Run) -> Snapshot | None:
-        from smartcli.engine.training.snapshot import Snapshot
-
-        saved = run.load()
-        if saved is None:
-            return None
-        for change in machine_changes(run.header.machine, self.machine()):
-            self.listener(WarningEvent(f"{change}: its numbers may differ in the last digits"))
-        return Snapshot.read(*saved)
+        return SmartCliError(
+            f"out of memory; free some and go on with: {again}, or start again with a lower --batch-size"
+        )
 
     def _start_event(self, name: str) -> StartEvent:
         header = self.header()

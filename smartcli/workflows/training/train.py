@@ -9,7 +9,8 @@ from smartcli.home import Home
 from smartcli.registry.checkpoint import Checkpoint
 from smartcli.registry.registry import Registry
 from smartcli.registry.run_folders import Runs
-from smartcli.workflows.training.first_process import Listener, Training, TrainOutcome
+from smartcli.workflows.training.first_process import Training, TrainOutcome
+from smartcli.workflows.training.kept_run import Listener
 from smartcli.workflows.training.other_processes import follow
 from smartcli.workflows.training.resume import Settled, check_finished, settle
 from smartcli.workflows.training.scale_out import barrier, broadcast
