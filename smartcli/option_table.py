@@ -292,12 +292,6 @@ TEXT_OPTIONS: tuple[str, ...] = (
     *("seed", "device", "threads", "max_steps", "save_every"),
 )
 """Those that pretrain-text has: what needs labels does nothing there."""
-_TEXT_LR: dict[str, int | float | str] = {
-    "lr": 5e-5,
-    "lr_schedule": "linear",
-    "warmup": 0.06,
-    "weight_decay": 0.01,
-    "clip_norm": 1.0,
-}
-TEXT_DEFAULTS: dict[str, int | float | str] = {"epochs": 3, "batch_size": 32, **_TEXT_LR}
+_TEXT_LR = {"lr": 5e-5, "lr_schedule": "linear", "warmup": 0.06, "weight_decay": 0.01, "clip_norm": 1.0}
+TEXT_DEFAULTS: dict[str, object] = {"epochs": 3, "batch_size": 32, **_TEXT_LR}
 """What training on masked words takes, whatever the encoder: presets are for fine-tuning."""
