@@ -47,7 +47,9 @@ def lines_of(home: Home, stage: Stage, prefix: str, finished: Sequence[Finished]
         cells = [one for one in finished if one.planned.cell.id == stage.cell_id(step)]
         tasks = cells[0].meta.task_names
         found = [scores_of(one.meta, (*tasks, OVERALL)) for one in cells]
-        scores = {score: spread([row[score] for row in found]) for score in (*tasks, OVERALL)}
+        # Overall is of all the data set's tasks, so that a stage on some of them has none.
+        names = [*tasks, OVERALL] if any(row[OVERALL] is not None for row in found) else tasks
+        scores = {score: spread([row[score] for row in found]) for score in names}
         other = None if pattern[step.id] == first else compare(home, first, pattern[step.id])
         lines.append(StepLine(step.label, flags_of(step), len(cells), scores, pattern[step.id], other))
     return lines
@@ -85,8 +87,11 @@ def markdown(
 ) -> str:
     """Return the section: facts, notes, a table with a row a step, and the compare call and sentence of each."""
     scores = list(lines[0].scores)
-    header = ["step", "options", "seeds", *scores, f"overall − {lines[0].label}", "95 % interval"]
-    rows = [[shown(one.label), shown(one.options), str(one.seeds), *_scores(one, scores), *_gap(one)] for one in lines]
+    header = ["step", "options", "seeds", *scores, f"{scores[-1]} − {lines[0].label}", "95 % interval"]
+    rows = [
+        [shown(one.label), shown(one.options), str(one.seeds), *_scores(one, scores), *_gap(one, scores[-1])]
+        for one in lines
+    ]
     calls = [_call(one) for one in (*(line.differences for line in lines), *beside) if one is not None]
     text = [f"## {shown(title)}", "; ".join(map(shown, facts)) + ".", *map(shown, notes)]
     text += [markdown_table(header, rows), "\n".join(calls)]
@@ -101,8 +106,8 @@ def _call(found: Differences) -> str:
     return f"- `smart compare '{found.a.label}' '{found.b.label}'`: {shown(found.sentence())}"
 
 
-def _gap(line: StepLine) -> list[str]:
+def _gap(line: StepLine, score: str) -> list[str]:
     if line.differences is None:
         return ["", ""]
-    test = next(one for one in line.differences.tests if one.score == OVERALL)
+    test = next(one for one in line.differences.tests if one.score == score)
     return [f"{points(test.difference)}", f"{points(test.interval[0])} to {points(test.interval[1])}"]

@@ -87,6 +87,8 @@ class Family:
     """EncoderSpec fields that no key of config.json changes."""
     by_layer: ByLayer | None = None
     """Reads what more than one key of config.json says together."""
+    unread: frozenset[str] = frozenset()
+    """Keys of config.json that change nothing in this type, whatever they say."""
     offset_from_padding: bool = False
     """Positions start at pad_token_id + 1."""
     layer_stem: str = "encoder.layer"

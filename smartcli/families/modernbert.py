@@ -74,6 +74,8 @@ def _by_layer(config: Mapping[str, Any], layers: int, where: str | Path) -> dict
 FAMILY = Family(
     model_type="modernbert",
     prefix="model.",
+    # mmBERT has "sans_pos" there; positions are rotary in any case.
+    unread=frozenset({"position_embedding_type"}),
     classifier=Classifier(
         architecture="ModernBertForSequenceClassification",
         dense="head.dense",

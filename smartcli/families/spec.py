@@ -110,7 +110,7 @@ def parse_spec(config: Mapping[str, Any], where: str | Path) -> EncoderSpec:
     """Check the content of a config.json; every error starts with `where`."""
     family = _family(config, where)
     for key, allowed in REFUSED.items():
-        if config.get(key) not in allowed:
+        if key not in family.unread and config.get(key) not in allowed:
             raise UserError(f'{where}: "{key}" is {config[key]!r}; only {allowed[-1]!r} is supported')
     auto_map = config.get("auto_map")
     if isinstance(auto_map, Mapping) and "AutoModel" in auto_map:

@@ -195,6 +195,8 @@ def _is_unread(spec: EncoderSpec, name: str, own: str) -> bool:
     head = spec.family.classifier
     # Some files of encoders without absolute positions keep the table.
     table = own == "embeddings.position_embeddings.weight" and not spec.position_table
+    # The pre-training of DeBERTa v3 leaves a second table beside each in the file.
+    table = table or own in ("embeddings.word_embeddings._weight", "embeddings.position_embeddings._weight")
     return table or name.startswith((f"{head.dense}.", f"{head.output}."))
 
 

@@ -115,6 +115,8 @@ def test_a_files_own_heads_and_unread_tables_are_ignored_by_name(tmp_path: Path)
     extra = {
         "deberta.embeddings.position_embeddings.weight": np.zeros((128, 32), np.float32),
         "deberta.embeddings.position_ids": np.arange(128)[None],
+        "deberta.embeddings.word_embeddings._weight": np.zeros((128, 32), np.float32),
+        "deberta.embeddings.position_embeddings._weight": np.zeros((128, 32), np.float32),
         "lm_predictions.lm_head.dense.weight": np.zeros((32, 32), np.float32),
         "mask_predictions.classifier.weight": np.zeros((1, 32), np.float32),
         "pooler.dense.weight": np.zeros((32, 32), np.float32),

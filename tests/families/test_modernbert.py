@@ -57,6 +57,11 @@ def test_the_base_reads_as_published() -> None:
     assert spec.rotary == (160000.0, 10000.0, 10000.0) * 7 + (160000.0,)
 
 
+def test_a_key_that_the_type_never_reads_is_no_reason_to_refuse() -> None:
+    """mmBERT's files have it."""
+    assert parsed(position_embedding_type="sans_pos") == parsed()
+
+
 def test_both_layouts_and_none_say_the_same() -> None:
     assert parsed(**newer()) == parsed()
     assert parsed(**dict.fromkeys((*OLD, "local_attention"))) == parsed()

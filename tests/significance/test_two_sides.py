@@ -131,3 +131,18 @@ def test_a_task_without_a_score_is_left_out_with_a_reason_and_so_is_overall() ->
     tests, notes = compare(TASKS, [a], [b], draws=1000)
     assert [one.score for one in tests] == ["mood", "same"]
     assert notes == ["every prediction of near is the same, so its pearson is undefined"]
+
+
+def test_an_overall_that_too_many_draws_leave_undefined_is_a_note() -> None:
+    tasks = [
+        parse_task({"name": name, "kind": "regression", "text": "a", "label": "l", "range": [0, 5]}, "t")
+        for name in ("near", "far")
+    ]
+    labels = np.array([1.0, 1.0, 3.0, 3.0, 3.0])
+    sides = []
+    for values in ([1.0, 2.0, 3.0, 2.5, 4.0], [2.0, 1.0, 3.0, 4.0, 3.5]):
+        rows = [TaskPredictions(task.name, list("abcde"), labels, np.array(values)) for task in tasks]
+        sides.append([{one.task: one for one in rows}])
+    tests, notes = compare(tasks, *sides)
+    assert [one.score for one in tests] == ["near", "far"]
+    assert notes == ["overall: too few rows to draw again; a task's score is undefined in many draws"]

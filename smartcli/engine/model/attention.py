@@ -241,7 +241,8 @@ class _Attention(torch.autograd.Function):
         grad_grid = grad if shape.first_only else shape.grid(grad)
         out = grad.new_empty((shape.batch.grid_rows, shape.parts * grad.shape[1]))
         grad_query = torch.empty_like(grad) if shape.first_only else None
-        grad_bias = saved[3].new_zeros(ctx.bias) if ctx.needs_input_grad[2] else None
+        # In the shares' number format; a batch without a row has no shares.
+        grad_bias = wide(grad[:0]).new_zeros(ctx.bias) if ctx.needs_input_grad[2] else None
         for at, (group, dropped) in enumerate(zip(shape.batch.groups, ctx.masks, strict=True)):
             q, k, v, shares, kept = saved[5 * at : 5 * at + 5]
             above = shape.asking(grad, k, group) if shape.first_only else shape.by_head(grad_grid, group, 1)[0]

@@ -45,7 +45,7 @@ def _used_rows(longest: int, part: Disentangled, device: torch.device) -> tuple[
     with torch.inference_mode(False):
         rows = distance_rows(torch.arange(1 - longest, longest), part)
         first, last = int(rows[0]), int(rows[-1]) + 1
-        return first, last, None if last - first == len(rows) else (rows - first).to(device)
+        return first, last, None if torch.equal(rows, torch.arange(first, last)) else (rows - first).to(device)
 
 
 class RelativeTable(nn.Module):

@@ -23,7 +23,7 @@ from smartcli.workflows.explaining.neighbours import Progress, unheard
 from smartcli.workflows.reporting.report_explain import explain_errors
 from smartcli.workflows.reporting.report_figures import epoch_figure
 from smartcli.workflows.reporting.report_sections import make_section, score_grid
-from smartcli.workflows.scoring.evaluation import evaluate
+from smartcli.workflows.scoring.evaluation import evaluate, picked_on
 from smartcli.workflows.scoring.sources import Say, Subject, predictions_on, silent, subject_of
 
 if TYPE_CHECKING:
@@ -67,6 +67,13 @@ def report(
     subject = subject_of(home, checkpoints, data)
     texts = texts_of(subject.data_set)
     chosen, left_out = _with_details(checkpoints, table, named=bool(patterns))
+    soups = [one for one in chosen if picked_on(one, "dev", subject.fingerprint)]
+    if soups:
+        chosen = [one for one in chosen if one not in soups]
+        left_out.append(
+            f"Details of {', '.join(one.name for one in soups)} are left out: one half of dev picked what is in a "
+            "greedy soup, and they would be drawn from all of it. The table has the other half's scores."
+        )
     sections: list[Section] = []
     figures: list[Drawn] = []
     for checkpoint in chosen:

@@ -60,7 +60,7 @@ def compare(
         for label, own in sides.items()
         for name, one in zip(shown[label], own, strict=True)
     }
-    picked = [one.name for one in everyone if picked_on(one, split, subject)]
+    picked = [one.name for one in everyone if picked_on(one, split, subject.fingerprint)]
     if picked:
         found = {name: halves(rows, subject.fingerprint)[1] for name, rows in found.items()}
     tasks, notes = _common(subject, split, found)
@@ -135,7 +135,7 @@ def _remarks(sides: dict[str, list[Checkpoint]], *, int8: bool) -> list[str]:
     for label, side in sides.items():
         if len({all_but_the_seed(one) for one in side}) > 1:
             notes.append(f"{label}'s checkpoints differ in more than the seed, which counts as spread over seeds here")
-        seeds = [one.meta.settings.get("seed") for one in side if not one.meta.ensemble]
+        seeds = [seed for one in side if not one.meta.ensemble and (seed := one.meta.settings.get("seed")) is not None]
         if len(set(seeds)) < len(seeds):
             notes.append(f"{label} has checkpoints of one seed; a seed that stands twice makes the spread too small")
     if len(a) + len(b) > 2:

@@ -9,13 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smartcli.atomic import canonical_json
-from smartcli.config import Settings, read_number
+from smartcli.config import Settings
 from smartcli.errors import UserError
 from smartcli.home import Home
-from smartcli.option_table import OPTION_OF
 from smartcli.workflows.search.bounds import Bounds
 from smartcli.workflows.search.search_storage import NEEDS_EXTRA, Place, read_place
-from smartcli.workflows.studies.cells import NOT_COUNTED, Base, Cell, Planned, plan, resolve_cell, shared_flags
+from smartcli.workflows.studies.cells import (
+    NOT_COUNTED,
+    Base,
+    Cell,
+    Planned,
+    check_all_heads,
+    plan,
+    resolve_cell,
+    seeds_from,
+    shared_flags,
+)
 from smartcli.workflows.studies.grid import PREFIX
 from smartcli.workflows.studies.paper_recipes import cell_label
 
@@ -83,12 +92,14 @@ def plan_search(
     if top is not None and not 2 <= top <= trials:
         raise UserError(f"--top must be from 2 to the {trials} trials of the search, found {top}")
     place = None if storage is None else read_place(storage)
-    seed = read_number(OPTION_OF["seed"], flags.get("seed", 0), "--seed")
     base = Base(home, str(flags.get("name") or PREFIX), shared_flags(flags, bounds, "this search"), config, recipe)
+    (seed,) = seeds_from(base, 1)
     first = {key: bound.ends[0] for key, bound in bounds.items()}
     for key, bound in bounds.items():
         for end in bound.ends:
             resolve_cell(base, "finetune", {**base.flags, **first, key: end, "seed": seed})
+    if top is not None:
+        check_all_heads(base, {**base.flags, **first})
     resolved = resolve_cell(base, "finetune", {**base.flags, **first, "seed": seed})
     usual, settings = Settings().to_json(), resolved.settings.to_json()
     about = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,13 @@ NEEDS_EXTRA = "--search tpe needs Optuna; install it with: pip install 'smart-fi
 
 class StorageGone(SmartCliError):
     """The storage did not answer, several times in a row."""
+
+
+_NEARLY_URL = re.compile(r"\w[\w+]*:.*@")
+_UNREADABLE = (
+    "--storage: expected a file or the URL of a database, such as postgresql://USER@HOST:5432/NAME; found a URL that "
+    "cannot be read (not shown, since it may hold a password); an @ or / in a password is written %40 or %2F"
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,8 @@ def read_place(text: str) -> Place:
 
     UserErrors never show the URL: it may hold a password.
     """
+    if "://" not in text and _NEARLY_URL.match(text) and not Path(text).exists():
+        raise UserError(_UNREADABLE)
     if "://" not in text:
         path = Path(text).expanduser().absolute()
         if path.is_dir() or not path.parent.is_dir():
@@ -69,10 +79,10 @@ def read_place(text: str) -> Place:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise UserError(
-            "--storage: expected a file or the URL of a database, such as postgresql://USER@HOST:5432/NAME; found a "
-            "URL that cannot be read (not shown, since it may hold a password)"
-        ) from None
+        raise UserError(_UNREADABLE) from None
+    if "@" in f"{url.host or ''}{url.database or ''}":
+        # SQLAlchemy ends a password at its first "@": the rest of it would be shown as the host.
+        raise UserError(_UNREADABLE)
     if not url.database:
         raise UserError(f"--storage {url.drivername}://…: the URL names no database; expected …://USER@HOST:PORT/NAME")
     secret_keys = [key for key in url.query if any(word in key.lower() for word in _SECRET_WORDS)]

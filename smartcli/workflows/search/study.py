@@ -138,10 +138,12 @@ class Study:
         self._patience.tried(lambda: self._study.enqueue_trial(params, user_attrs={ROOT: slot.root}))
 
     def _end(self, number: int, state: TrialState, notes: Mapping[str, Any], score: float | None = None) -> bool:
-        trial = self._trials.pop(number)
-        if not all(self._note(trial, key, value) for key, value in notes.items()):
-            return False
-        return self._tell(number, state, score)
+        # Kept until it has ended: a Ctrl-C while the storage is away ends it once more.
+        trial = self._trials[number]
+        noted = all(self._note(trial, key, value) for key, value in notes.items())
+        ended = noted and self._tell(number, state, score)
+        self._trials.pop(number, None)
+        return ended
 
     def _tell(self, number: int, state: TrialState, score: float | None = None) -> bool:
         tries = 0

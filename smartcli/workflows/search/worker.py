@@ -100,7 +100,15 @@ class Worker:
         self._rescue()
         while len(self.taken) < self.jobs and self._open():
             attempt = self.study.ask()
-            self.taken[attempt.number] = taken = _Taken(attempt, self.search.planned(attempt.root, attempt.params))
+            try:
+                planned = self.search.planned(attempt.root, attempt.params)
+            except UserError as error:
+                # Each value is fine alone, but these do not go together: a failed trial, not the end of the search.
+                self.study.fail(attempt.number, str(error))
+                self.watcher.tell(f"trial {attempt.root} cannot be: {error}")
+                self._look()
+                continue
+            self.taken[attempt.number] = taken = _Taken(attempt, planned)
             self._look()
             if holds(self.slots, attempt.number, self.search.trials):
                 self._begin(taken)
@@ -146,7 +154,10 @@ class Worker:
     def _still_runs(self, slot: Slot) -> bool:
         if len(slot.params) < len(self.search.bounds):
             return False
-        name = self.search.planned(slot.root, slot.params).name
+        try:
+            name = self.search.planned(slot.root, slot.params).name
+        except UserError:
+            return False
         return self.runs.exists(name) and self.runs.find(name).owner() is not None
 
     def _begin(self, taken: _Taken) -> None:

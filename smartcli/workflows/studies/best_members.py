@@ -76,7 +76,8 @@ def scores_on(tasks: Sequence[Task], predictions: Predictions) -> Scores:
 
 
 def _ensemble(tasks: Sequence[Task], candidates: Mapping[str, Predictions], names: Sequence[str]) -> Scores:
-    return scores_on(tasks, combine(tasks, [candidates[name] for name in names], names))
+    with_rows = [task for task in tasks if any(task.name in one for one in candidates.values())]
+    return scores_on(tasks, combine(with_rows, [candidates[name] for name in names], names))
 
 
 def select_members(home: Home, names: Sequence[str], top: int, prefix: str, argv: list[str]) -> Selection:

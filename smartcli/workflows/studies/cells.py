@@ -182,14 +182,25 @@ def is_finished(home: Home, planned: Planned) -> bool:
     return planned.name in Registry(home).names()
 
 
-def seeds_from(flags: Mapping[str, Any], count: int) -> list[int]:
-    """Return `count` seeds, counting up from the user's `--seed` (default 0)."""
+def seeds_from(base: Base, count: int) -> list[int]:
+    """Return `count` seeds, counting up from the user's `--seed`, else the one of `--config` (default 0)."""
     if count < 1:
         raise UserError(f"--seeds must be at least 1, found {count}")
     from smartcli.config import read_number
 
-    first = read_number(OPTION_OF["seed"], flags.get("seed", 0), "--seed")
+    if "seed" in base.flags or base.config is None:
+        first = int(read_number(OPTION_OF["seed"], base.flags.get("seed", 0), "--seed"))
+    else:
+        first = resolve_cell(base, "finetune", base.flags).settings.seed
     return [first + i for i in range(count)]
+
+
+def check_all_heads(base: Base, flags: Mapping[str, Any]) -> None:
+    """Raise a UserError where these trainings have no head for a task, which the ensemble of `--top` needs."""
+    resolved = resolve_cell(base, "finetune", flags)
+    tasks, settings = resolved.data_set.tasks, resolved.settings
+    if len(tasks.select(settings.tasks)) < len(tasks) and settings.init is None:
+        raise UserError("--top makes an ensemble, which needs a head for every task; leave out --tasks")
 
 
 def shared_flags(flags: Mapping[str, Any], fixed: Iterable[str], what: str) -> dict[str, Any]:

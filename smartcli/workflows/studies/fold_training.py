@@ -73,7 +73,7 @@ def plan_folds(
     shared = shared_flags(flags, ("fold",), "--folds")
     name = flags.get("name")
     base = Base(home, str(name or PREFIX), shared, config, recipe)
-    (seed,) = seeds_from(flags, 1)
+    (seed,) = seeds_from(base, 1)
     cells = [
         Cell(f"fold{i}of{folds}", f"fold {i} of {folds}", {"fold": f"{i}/{folds}"}, seed) for i in range(1, folds + 1)
     ]

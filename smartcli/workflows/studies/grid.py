@@ -12,7 +12,17 @@ from smartcli.config import read_number
 from smartcli.errors import UserError, suggest
 from smartcli.home import Home
 from smartcli.option_table import OPTION_OF
-from smartcli.workflows.studies.cells import Base, Cell, Finished, Planned, Watcher, plan, seeds_from, shared_flags
+from smartcli.workflows.studies.cells import (
+    Base,
+    Cell,
+    Finished,
+    Planned,
+    Watcher,
+    check_all_heads,
+    plan,
+    seeds_from,
+    shared_flags,
+)
 from smartcli.workflows.studies.jobs import work_off
 from smartcli.workflows.studies.paper_recipes import OVERALL, grid_rows, read_recipe
 from smartcli.workflows.studies.results import Results, facts_of, lines_of, notes_of
@@ -74,8 +84,9 @@ def plan_sweep(
     """
     if "seed" in grid and seeds > 1:
         raise UserError("--seeds and --grid seed=… both set the seeds; give one of them")
-    first = seeds_from(flags, seeds)
     shared = shared_flags(flags, grid, "this grid")
+    base = Base(home, str(flags.get("name") or PREFIX), shared, config, recipe)
+    first = seeds_from(base, seeds)
     rows = list(
         grid_rows({key: [grid_value(key, value, f"--grid {key}") for value in values] for key, values in grid.items()})
     )
@@ -89,10 +100,11 @@ def plan_sweep(
         for seed in first
         for row in rows
     ]
-    base = Base(home, str(flags.get("name") or PREFIX), shared, config, recipe)
     if top is not None and not 2 <= top <= len(cells):
         raise UserError(f"--top must be from 2 to the {len(cells)} cells of the sweep, found {top}")
     planned = plan(base, cells)
+    if top is not None:
+        check_all_heads(base, planned[0].flags)
     return Sweep(base, tuple(planned), tuple(dict.fromkeys(one.cell.seed for one in planned)))
 
 

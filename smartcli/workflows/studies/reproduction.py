@@ -49,17 +49,17 @@ def plan_reproduction(
     What the rows have in common (such as Table 2's dropout) may be set otherwise.
     """
     wanted = read_recipe(target)
-    first = seeds_from(flags, seeds)
     shared = shared_flags(flags, sorted(wanted.varying), target)
+    # Table 4 takes Table 3's cells, so they share names.
+    prefix = str(flags.get("name") or ("table3" if wanted.top else target))
+    pretrain = {key: value for key, value in wanted.pretrain.items() if key not in shared}
+    base = Base(home, prefix, shared, config, recipe, pretrain)
+    first = seeds_from(base, seeds)
     cells = [
         Cell(row.id, row.label, {k: v for k, v in row.options.items() if k not in shared}, seed, row.pretrain)
         for seed in first
         for row in wanted.rows
     ]
-    # Table 4 takes Table 3's cells, so they share names.
-    prefix = str(flags.get("name") or ("table3" if wanted.top else target))
-    pretrain = {key: value for key, value in wanted.pretrain.items() if key not in shared}
-    base = Base(home, prefix, shared, config, recipe, pretrain)
     return Reproduction(wanted, base, tuple(plan(base, cells)), tuple(first))
 
 

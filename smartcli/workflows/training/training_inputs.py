@@ -115,9 +115,10 @@ def _check_splits(data_set: DataSet, trained: TaskTable) -> None:
 
 
 def _check_frozen(model: MultiTaskModel, settings: Settings, trained: TaskTable) -> None:
-    """Refuse a phase without a weight to train: a frozen encoder, and heads that have none."""
+    """Refuse a phase or step without a weight to train: a frozen encoder, and heads that have none."""
     alone = [task for task in trained.names if not list(model.head(task).parameters())]
-    if settings.freeze_encoder and alone and (settings.schedule == "sequential" or len(alone) == len(trained)):
+    apart = settings.schedule == "sequential" or settings.task_sampling != "all"
+    if settings.freeze_encoder and alone and (apart or len(alone) == len(trained)):
         raise UserError(
             f"--freeze-encoder: with --pair-mode {settings.pair_mode} the head of {', '.join(alone)} has no weights, "
             "so there is nothing to train; leave the task out, or train the encoder too"

@@ -17,7 +17,7 @@ from smartcli.engine.model.disentangled import DisentangledAttention
 from smartcli.engine.model.dropout import Dropout, FreshDropout, ReplayDropout, no_dropout
 from smartcli.engine.model.packing import PackedBatch, pack
 from smartcli.engine.model.part import Part
-from smartcli.engine.model.relative_table import Distances, RelativeTable, distance_rows
+from smartcli.engine.model.relative_table import Distances, RelativeTable, _used_rows, distance_rows
 from smartcli.engine.streams import stream
 from smartcli.families.spec import EncoderSpec
 from smartcli.families.spec_parts import Disentangled
@@ -161,6 +161,17 @@ def test_buckets_are_those_of_transformers(buckets: int, reach: int) -> None:
     place = torch.arange(560)
     ours = distance_rows(place[:, None] - place, part)
     assert torch.equal(ours, torch.clamp(theirs + buckets, 0, 2 * buckets - 1))
+
+
+@pytest.mark.parametrize(("buckets", "reach"), [(32, 40), (64, 80), (16, 16), (8, 128)])
+def test_each_distance_finds_its_row_whatever_the_longest_sentence(buckets: int, reach: int) -> None:
+    """Rows that are skipped may be as many as those that distances share; then none has the row of its number."""
+    part = dataclasses.replace(PART, span=buckets, reach=reach, buckets=True)
+    for longest in range(1, 60):
+        first, last, index = _used_rows(longest, part, torch.device("cpu"))
+        rows = distance_rows(torch.arange(1 - longest, longest), part)
+        found = torch.arange(first, last)
+        assert torch.equal(found if index is None else found[index], rows), longest
 
 
 def test_a_pass_reads_no_more_of_the_table_than_its_distances() -> None:

@@ -97,6 +97,15 @@ def test_the_gradients_are_those_of_the_large_batch(method: str, surgery: str) -
         assert_close(found[name], gradient, rtol=1e-8, atol=1e-11, msg=name)
 
 
+@pytest.mark.parametrize("model_type", ["mpnet", "deberta-v2", "modernbert"])
+def test_a_part_without_a_row_of_the_smoothed_task_is_taken_by_every_kind_of_attention(model_type: str) -> None:
+    large, small = pair(**METHODS["smart of one task"])
+    one, other = (phase_state(chosen, model=small_model(chosen, model_type=model_type)) for chosen in (large, small))
+    expected, found = gradients_of(one, update(large)), gradients_of(other, update(small))
+    for name, gradient in expected.items():
+        assert_close(found[name], gradient, rtol=1e-8, atol=1e-11, msg=name)
+
+
 @pytest.mark.parametrize("surgery", ["none", "pcgrad"])
 def test_losses_norm_cosines_and_measurements_are_those_of_the_large_batch(surgery: str) -> None:
     large, small = pair(surgery=surgery, lam=1.0, mu=1.0, rdrop=1.0, clip_norm=0.1)

@@ -247,6 +247,22 @@ def test_one_run_an_ensemble_and_a_soup_are_no_members(shop: Shop) -> None:
             soup(shop.home, ["run0", other])
 
 
+def test_a_greedy_soup_is_no_member_and_a_report_draws_nothing_of_the_rows_that_picked_it(
+    shop: Shop, smart: Callable[..., Any], tmp_path: Path
+) -> None:
+    from smartcli.workflows.scoring.ensembling import ensemble
+
+    soup(shop.home, ["run0", "run1"], name="broth", greedy=True)
+    with pytest.raises(UserError, match="broth is a greedy soup, which one half of dev picked"):
+        ensemble(shop.home, ["broth", "run2"])
+    soup(shop.home, ["run0", "run1"], name="even")
+    assert ensemble(shop.home, ["even", "run2"]).checkpoint.kind == "ensemble"
+    assert smart("report", "broth", "run2", "--output", tmp_path / "page").exit_code == 0
+    page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert "Details of broth are left out" in page
+    assert 'id="run2"' in page or ">run2<" in page
+
+
 def test_a_soup_is_a_checkpoint_like_any_other(shop: Shop, smart: Callable[..., Any], tmp_path: Path) -> None:
     assert smart("soup", "run0", "run1", "--greedy", "--name", "broth").exit_code == 0
     rows = tmp_path / "rows.csv"
@@ -255,7 +271,6 @@ def test_a_soup_is_a_checkpoint_like_any_other(shop: Shop, smart: Callable[..., 
         ("evaluate", "broth"),
         ("show", "broth"),
         ("predict", "broth", "--task", "sst", "--input", rows, "--output", "-"),
-        ("ensemble", "broth", "run2"),
         ("compare", "broth", "run0", "--draws", "1000"),
         ("checkpoints", "list"),
         ("checkpoints", "verify"),

@@ -45,7 +45,18 @@ def test_a_url_without_a_password_is_shown_as_it_is() -> None:
     assert place.hide_in(["--storage", place.shown]) == ["--storage", place.shown]
 
 
-@pytest.mark.parametrize("text", ["postgresql://u:s3cret@h:port/x", "://u:s3cret@h/x", "postgresql://u:s3cret@[::1/x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://u:s3cret@h:port/x",
+        "://u:s3cret@h/x",
+        "postgresql://u:s3cret@[::1/x",
+        "postgresql://u:p@s3cret@h:5432/x",
+        "postgresql://u:a/b@s3cret@h/x",
+        "postgresql:/u:s3cret@h/x",
+        "postgresql+psycopg:u:s3cret@h/x",
+    ],
+)
 def test_a_url_that_cannot_be_read_is_not_shown(text: str) -> None:
     with pytest.raises(UserError, match="--storage: expected a file or the URL of a database") as error:
         read_place(text)

@@ -16,7 +16,7 @@ from smartcli.processes import Process
 from smartcli.registry.registry import Registry
 from smartcli.registry.run_folders import Runs
 from smartcli.workflows.search import search_storage, worker
-from smartcli.workflows.search.bounds import Range
+from smartcli.workflows.search.bounds import Choice, Range
 from smartcli.workflows.search.liveness import Watch
 from smartcli.workflows.search.search_plan import Search, plan_search
 from smartcli.workflows.search.search_results import results_of, run_search
@@ -141,6 +141,25 @@ def test_a_training_with_an_error_of_its_own_counts_as_failed_and_the_others_go_
     found = results_of(search, slots)
     assert "trial 0 failed: step 3: the loss is not finite" in found.notes
     assert found.notes[0] == "3 trials: 2 completed, 0 pruned below the median, 1 failed."
+
+
+def test_values_that_do_not_go_together_are_failed_trials_and_the_search_goes_on(
+    home: Home, flags: dict[str, object]
+) -> None:
+    bounds = {"task_sampling": Choice(("all", "proportional")), "surgery": Choice(("none", "pcgrad"))}
+    search = plan_search(home, bounds, {**flags, "schedule": "simultaneous", "epochs": 1}, trials=8)
+    hearing = Hearing()
+    slots = worker.Worker(search, study_of(search), ["smart"], hearing).run()
+    failed = [slot for slot in slots if slot.failure is not None]
+    assert len(slots) == 8
+    assert failed
+    for slot in slots:
+        both = slot.params == {"task_sampling": "proportional", "surgery": "pcgrad"}
+        assert (slot.failure is not None) == both, slot
+    assert len([said for said in hearing.told if "cannot be" in said]) == len(failed)
+    # The same command again has nothing left to do.
+    again = worker.Worker(search, study_of(search), ["smart"], Hearing()).run()
+    assert [slot.root for slot in again] == [slot.root for slot in slots]
 
 
 def test_three_failures_in_a_row_stop_the_worker_before_it_uses_up_all_trials(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from smartcli.config import Settings
 from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.registry.names import check_name
-from smartcli.workflows.studies.cells import Base, Cell, plan, seeds_from, shared_flags
+from smartcli.workflows.studies.cells import Base, Cell, check_all_heads, plan, seeds_from, shared_flags
 from tests.hand_made import make_checkpoint, make_data
 
 
@@ -87,11 +89,24 @@ def test_an_option_that_the_cells_vary_cannot_be_given_as_well() -> None:
     assert shared_flags({"resume": "auto", "name": "x", "dry_run": True, "rows": 5}, [], "g") == {"rows": 5}
 
 
-def test_seeds_count_up_from_the_users() -> None:
-    assert seeds_from({"seed": "7"}, 3) == [7, 8, 9]
-    assert seeds_from({}, 1) == [0]
+def test_seeds_count_up_from_the_users(home: Home, tmp_path: Path) -> None:
+    make_data(home)
+    assert seeds_from(Base(home, "x", {"seed": "7"}), 3) == [7, 8, 9]
+    assert seeds_from(Base(home, "x", {}), 1) == [0]
     with pytest.raises(UserError, match="--seeds must be at least 1"):
-        seeds_from({}, 0)
+        seeds_from(Base(home, "x", {}), 0)
+    file = tmp_path / "mine.toml"
+    file.write_text("seed = 3\n", encoding="utf-8")
+    assert seeds_from(Base(home, "x", {}, config=file), 2) == [3, 4]
+    assert seeds_from(Base(home, "x", {"seed": 5}, config=file), 1) == [5]
+
+
+def test_an_ensemble_of_the_best_needs_a_head_for_every_task(home: Home) -> None:
+    make_data(home)
+    base = Base(home, "x", {})
+    check_all_heads(base, {})
+    with pytest.raises(UserError, match="--top makes an ensemble, which needs a head for every task"):
+        check_all_heads(base, {"tasks": "sst"})
 
 
 def test_another_start_is_another_training(home: Home) -> None:
