@@ -34,14 +34,20 @@ def test_starting_imports_nothing_heavy(arguments: list[str]) -> None:
     assert loaded(*arguments) == set()
 
 
+def seconds(*arguments: str) -> float:
+    """CPU time of a Python process, since others may share the machine."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def test_help_is_there_at_once() -> None:
-    # CPU time, since other processes may share the machine; the best of a few, since they share its caches too.
-    times = []
+    # The best of a few, since others share the machine's caches too; on a slow machine what its libraries take counts.
+    limit, times = LIMIT, []
     for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "smartcli", "--help"], capture_output=True, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        if times[-1] < LIMIT:
+        times.append(seconds("-m", "smartcli", "--help"))
+        if times[-1] < limit:
             return
-    assert min(times) < LIMIT
+        limit = max(limit, 3 * seconds("-c", "import typer, rich.console, rich.table"))
+    assert min(times) < limit
