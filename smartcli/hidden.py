@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 HIDDEN = "***"
 _NAMES = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_?KEY|CREDENTIAL", re.IGNORECASE)
-_USER = re.compile(r"(?<=://)[^/\s@]+@")
+# A password may hold a raw "@", and a key of an object store a "/"; a port and a path with an "@" are no user.
+_USER = re.compile(r"(?<=://)(?:[^/\s]+|[^/\s:@]*:(?!\d*/)[^\s@]*)@")
 _QUERY = re.compile(
     r"([?&;][^=&;\s]*(?:token|secret|password|signature|credential|key)[^=&;\s]*=)[^&;\s'\"]+", re.IGNORECASE
 )

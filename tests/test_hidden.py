@@ -19,6 +19,18 @@ def test_passwords_tokens_and_signatures_are_blanked(monkeypatch: pytest.MonkeyP
     )
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("sftp://lab:P@ssw0rd@host/dir/ckpt1", "sftp://***@host/dir/ckpt1"),
+        ("s3://AKIAX:ab/cd+ef@bucket/ckpt1", "s3://***@bucket/ckpt1"),
+        ("http://host:5000/a@b", "http://host:5000/a@b"),
+    ],
+)
+def test_a_password_with_an_at_sign_or_a_slash_is_blanked_whole(address: str, shown: str) -> None:
+    assert hidden(address) == shown
+
+
 def test_a_user_in_an_address_is_seen() -> None:
     assert has_user("http://token@host")
     assert not has_user("http://host/a@b")

@@ -131,6 +131,10 @@ def serve(
     """
     limits.check()
     checkpoint = Registry(home).open(name)
+    if checkpoint.kind == "pretrain-text":
+        raise UserError(
+            f"{name} has no head, and so nothing to predict; fine-tune from it: smart finetune --init {name}"
+        )
     token = token_from_environment()
     need_packages()
     with contextlib.closing(address.bind()) as bound:

@@ -24,6 +24,11 @@ def push_to_url(checkpoint: Checkpoint, url: str, *, force: bool, say: Say) -> P
     target = open_remote(f"{url}{checkpoint.name}" if url.endswith("/") else url)
     manifest = checkpoint.manifest
     there = target.sizes()
+    if below := sorted({name.partition("/")[0] for name in there if "/" in name}):
+        raise UserError(
+            f"{target.shown} holds folders ({', '.join(below[:3])}), so it is no checkpoint and never replaced; end "
+            f"the URL with / to put {checkpoint.name} into it"
+        )
     if MANIFEST in there and target.read(MANIFEST, SMALL) == manifest_bytes(manifest):
         if there == _sizes(manifest):
             return Pushed(target.shown, already=True)

@@ -165,6 +165,15 @@ def test_a_name_that_exists_is_refused_and_replaced_by_force_alone(shop: Shop, h
     assert same(shop.open_checkpoint("ckpt3"), home, "ckpt3")
 
 
+def test_a_folder_that_holds_others_is_never_replaced(shop: Shop, place: str) -> None:
+    push(shop.home, "ckpt4", f"{place}/best")
+    before = listed(place)
+    for force in (False, True):
+        with pytest.raises(UserError, match=r"holds folders \(best\).*end the URL with /"):
+            push(shop.home, "ckpt3", place, force=force)
+    assert listed(place) == before
+
+
 def test_a_folder_of_something_else_is_no_checkpoint(shop: Shop, home: Home, place: str) -> None:
     there = open_remote(f"{place}/photos")
     there.make()
