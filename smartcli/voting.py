@@ -26,12 +26,15 @@ def combine(
     mean probability among the tied, then to the lowest class. Multilabel: each label by the members' majority, a tie
     by whether its mean probability is at least one half. Scores: the median. By mean (soft voting). Classes: the
     highest mean probability, a tie going to the lowest class. Multilabel: each label whose mean probability is at
-    least one half. Scores: the mean. Probabilities are the members' mean either way. A UserError names a member (by
-    `names`, else by number) that lacks a task; rows that differ between members are a SmartCliError.
+    least one half. Scores: the mean. Probabilities are the members' mean either way. A task that no member has is left
+    out: the split has no rows of it. A UserError names a member (by `names`, else by number) that lacks a task which
+    another has; rows that differ between members are a SmartCliError.
     """
     called = list(names) or [f"member {i + 1}" for i in range(len(members))]
     combined: Predictions = {}
     for task in tasks:
+        if not any(task.name in member for member in members):
+            continue
         rows = [_rows_of(task, member, name) for member, name in zip(members, called, strict=True)]
         for other, name in zip(rows[1:], called[1:], strict=True):
             check_same_rows(task, rows[0], other, called[0], name)

@@ -83,6 +83,11 @@ def test_member_without_a_head_is_named() -> None:
         combine([NEAR], members, ["ckpt2", "ckpt7"])
 
 
+def test_a_task_without_rows_in_any_member_is_left_out() -> None:
+    members = [{"near": rows("near", [1.0])}, {"near": rows("near", [3.0])}]
+    assert list(combine([MOOD, NEAR], members)) == ["near"]
+
+
 def test_rows_that_differ_are_refused() -> None:
     one = {"near": rows("near", [1.0, 2.0])}
     short = {"near": rows("near", [1.0])}

@@ -67,7 +67,7 @@ def report(
     subject = subject_of(home, checkpoints, data)
     texts = texts_of(subject.data_set)
     chosen, left_out = _with_details(checkpoints, table, named=bool(patterns))
-    soups = [one for one in chosen if picked_on(one, "dev", subject.fingerprint)]
+    soups = [one for one in chosen if picked_on(one, "dev", subject)]
     if soups:
         chosen = [one for one in chosen if one not in soups]
         left_out.append(

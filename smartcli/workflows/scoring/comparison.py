@@ -60,7 +60,7 @@ def compare(
         for label, own in sides.items()
         for name, one in zip(shown[label], own, strict=True)
     }
-    picked = [one.name for one in everyone if picked_on(one, split, subject.fingerprint)]
+    picked = [one.name for one in everyone if picked_on(one, split, subject)]
     if picked:
         found = {name: halves(rows, subject.fingerprint)[1] for name, rows in found.items()}
     tasks, notes = _common(subject, split, found)

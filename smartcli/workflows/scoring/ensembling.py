@@ -17,7 +17,7 @@ from smartcli.report.tables import ScoreRow, ScoreTable
 from smartcli.tasks import VOTES, Vote
 from smartcli.voting import combine, halves, rank
 from smartcli.workflows.scoring.ensemble_record import ensemble_meta, fill_folder
-from smartcli.workflows.scoring.evaluation import picked_on, remarks_on, score_row, table_of, undefined_scores
+from smartcli.workflows.scoring.evaluation import is_greedy_soup, remarks_on, score_row, table_of, undefined_scores
 from smartcli.workflows.scoring.sources import Subject, data_words, subject_of
 
 NO_FILES: Mapping[str, bytes] = MappingProxyType({})
@@ -89,12 +89,10 @@ def ensemble(
     if selection is not None:
         chosen.sort(key=lambda member: selection.chosen.index(member.name))
     names = [member.name for member in chosen]
-    # A task without dev rows is in no member's predictions; a head for it each has.
-    tasks = [task for task in subject.tasks if any(task.name in one for one in dev.values())]
-    combined = combine(tasks, [dev[one] for one in names], names, how_to)
+    combined = combine(subject.tasks, [dev[one] for one in names], names, how_to)
     reported = combined
     if selection is not None:
-        reported = combine(tasks, [report_on[one] for one in names], names, how_to)
+        reported = combine(subject.tasks, [report_on[one] for one in names], names, how_to)
     with registry.claim(name) as taken:
         how = None if selection is None else selection.to_json()
         meta = ensemble_meta(taken, chosen, subject, combined, how, reported, argv, started, how_to)
@@ -117,7 +115,7 @@ def check_members(members: Sequence[Checkpoint], top: int | None) -> None:
     for member in members:
         if member.kind == "ensemble":
             raise UserError(f"{member.name} is an ensemble itself; name its members, or leave it out")
-        if picked_on(member, "dev", member.fingerprint):
+        if is_greedy_soup(member):
             raise UserError(
                 f"{member.name} is a greedy soup, which one half of dev picked: an ensemble with it would be scored on "
                 "that half too; name the runs it was picked from, or a soup made without --greedy"

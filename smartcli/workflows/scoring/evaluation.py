@@ -54,7 +54,7 @@ def evaluate(
     rows = []
     for checkpoint in chosen:
         found = predictions_on(home, registry, checkpoint, subject, split, say)
-        if picked_on(checkpoint, split, subject.fingerprint):
+        if picked_on(checkpoint, split, subject):
             found = halves(found, subject.fingerprint)[1]
         row = score_row(checkpoint, subject.tasks, found)
         rows.append(replace(row, by_class=classes_of(subject.tasks, found)) if classes else row)
@@ -189,14 +189,17 @@ def classes_of(tasks: Iterable[Task], predictions: Predictions) -> dict[str, lis
     return out
 
 
-def picked_on(checkpoint: Checkpoint, split: str, fingerprint: str) -> bool:
+def is_greedy_soup(checkpoint: Checkpoint) -> bool:
+    """Return whether one half of its data set's dev rows picked what is in a checkpoint."""
+    return checkpoint.meta.kind == "soup" and checkpoint.meta.lineage.selection is not None
+
+
+def picked_on(checkpoint: Checkpoint, split: str, subject: Subject) -> bool:
     """Return whether one half of these rows picked what is in a greedy soup, so that only the other one may score it.
 
     An ensemble is scored on all of them, as the paper's is, with a note.
     """
-    meta = checkpoint.meta
-    chosen = meta.kind == "soup" and meta.lineage.selection is not None
-    return chosen and split == "dev" and meta.data.fingerprint == fingerprint
+    return is_greedy_soup(checkpoint) and split == "dev" and checkpoint.fingerprint == subject.fingerprint
 
 
 def undefined_scores(rows: Iterable[ScoreRow]) -> list[str]:
@@ -216,7 +219,7 @@ def notes_on(checkpoint: Checkpoint, row: ScoreRow, split: str, subject: Subject
     """Return what a reader must know about a line: undefined scores, and members chosen on these rows."""
     notes = undefined_scores([row])
     selection = checkpoint.meta.lineage.selection
-    if picked_on(checkpoint, split, subject.fingerprint):
+    if picked_on(checkpoint, split, subject):
         notes.append(f"{row.checkpoint}: scored on the half of dev that did not pick what is in it")
     elif selection and split == "dev" and checkpoint.meta.data.fingerprint == subject.fingerprint:
         notes.append(

@@ -164,8 +164,7 @@ def predictions_on(
     if checkpoint.meta.ensemble:
         members = members_of(registry, checkpoint)
         each = [predictions_on(home, registry, member, subject, split, say, int8=int8) for member in members]
-        with_rows = [task for task in shared if task.name in each[0]]
-        found = combine(with_rows, each, [member.name for member in members], checkpoint.meta.vote)
+        found = combine(shared, each, [member.name for member in members], checkpoint.meta.vote)
     else:
         from smartcli.workflows.scoring.model_outputs import run_model
 

@@ -19,7 +19,7 @@ from smartcli.workflows.studies.cells import (
     Base,
     Cell,
     Planned,
-    check_all_heads,
+    check_top,
     plan,
     resolve_cell,
     seeds_from,
@@ -98,9 +98,9 @@ def plan_search(
     for key, bound in bounds.items():
         for end in bound.ends:
             resolve_cell(base, "finetune", {**base.flags, **first, key: end, "seed": seed})
-    if top is not None:
-        check_all_heads(base, {**base.flags, **first})
     resolved = resolve_cell(base, "finetune", {**base.flags, **first, "seed": seed})
+    if top is not None:
+        check_top(resolved)
     usual, settings = Settings().to_json(), resolved.settings.to_json()
     about = {
         "bounds": {key: bound.to_json() for key, bound in bounds.items()},

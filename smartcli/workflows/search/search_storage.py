@@ -63,9 +63,9 @@ def read_place(text: str) -> Place:
 
     UserErrors never show the URL: it may hold a password.
     """
-    if "://" not in text and _NEARLY_URL.match(text) and not Path(text).exists():
-        raise UserError(_UNREADABLE)
     if "://" not in text:
+        if _NEARLY_URL.match(text) and not Path(text).exists():
+            raise UserError(_UNREADABLE)
         path = Path(text).expanduser().absolute()
         if path.is_dir() or not path.parent.is_dir():
             wrong = "it is a folder" if path.is_dir() else f"the folder {path.parent} is not there"

@@ -76,8 +76,7 @@ def scores_on(tasks: Sequence[Task], predictions: Predictions) -> Scores:
 
 
 def _ensemble(tasks: Sequence[Task], candidates: Mapping[str, Predictions], names: Sequence[str]) -> Scores:
-    with_rows = [task for task in tasks if any(task.name in one for one in candidates.values())]
-    return scores_on(tasks, combine(with_rows, [candidates[name] for name in names], names))
+    return scores_on(tasks, combine(tasks, [candidates[name] for name in names], names))
 
 
 def select_members(home: Home, names: Sequence[str], top: int, prefix: str, argv: list[str]) -> Selection:

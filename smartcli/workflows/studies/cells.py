@@ -195,12 +195,17 @@ def seeds_from(base: Base, count: int) -> list[int]:
     return [first + i for i in range(count)]
 
 
-def check_all_heads(base: Base, flags: Mapping[str, Any]) -> None:
-    """Raise a UserError where these trainings have no head for a task, which the ensemble of `--top` needs."""
-    resolved = resolve_cell(base, "finetune", flags)
-    tasks, settings = resolved.data_set.tasks, resolved.settings
-    if len(tasks.select(settings.tasks)) < len(tasks) and settings.init is None:
-        raise UserError("--top makes an ensemble, which needs a head for every task; leave out --tasks")
+def check_all_tasks(resolved: Resolved, what: str) -> None:
+    """Raise a UserError where a task is not trained, which the ensemble that `what` makes needs a head for."""
+    tasks = resolved.data_set.tasks
+    if len(tasks.select(resolved.settings.tasks)) < len(tasks):
+        raise UserError(f"{what} makes an ensemble, which needs a head for every task; leave out --tasks")
+
+
+def check_top(resolved: Resolved) -> None:
+    """Raise a UserError where trainings have no head for a task, unless `--init` may bring it: `--top` needs all."""
+    if resolved.settings.init is None:
+        check_all_tasks(resolved, "--top")
 
 
 def shared_flags(flags: Mapping[str, Any], fixed: Iterable[str], what: str) -> dict[str, Any]:

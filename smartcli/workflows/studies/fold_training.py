@@ -25,7 +25,17 @@ from smartcli.report.tables import ScoreTable, three
 from smartcli.workflows.scoring.ensembling import check_heads, ensemble
 from smartcli.workflows.scoring.evaluation import score_row
 from smartcli.workflows.scoring.sources import Say, Subject, silent, subject_of
-from smartcli.workflows.studies.cells import Base, Cell, Planned, Watcher, plan, resolve_cell, seeds_from, shared_flags
+from smartcli.workflows.studies.cells import (
+    Base,
+    Cell,
+    Planned,
+    Watcher,
+    check_all_tasks,
+    plan,
+    resolve_cell,
+    seeds_from,
+    shared_flags,
+)
 from smartcli.workflows.studies.jobs import work_off
 from smartcli.workflows.training.training_inputs import fold_rows
 
@@ -81,8 +91,7 @@ def plan_folds(
     resolved = resolve_cell(base, "finetune", planned[0].flags)
     data_set, settings = resolved.data_set, resolved.settings
     trained = data_set.tasks.select(settings.tasks)
-    if len(trained) < len(data_set.tasks):
-        raise UserError("--folds makes an ensemble, which needs a head for every task; leave out --tasks")
+    check_all_tasks(resolved, "--folds")
     for task in trained:
         if "train" in data_set.splits(task.name):
             fold_rows(data_set, task, settings.rows, folds)

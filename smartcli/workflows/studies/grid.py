@@ -18,8 +18,9 @@ from smartcli.workflows.studies.cells import (
     Finished,
     Planned,
     Watcher,
-    check_all_heads,
+    check_top,
     plan,
+    resolve_cell,
     seeds_from,
     shared_flags,
 )
@@ -104,7 +105,7 @@ def plan_sweep(
         raise UserError(f"--top must be from 2 to the {len(cells)} cells of the sweep, found {top}")
     planned = plan(base, cells)
     if top is not None:
-        check_all_heads(base, planned[0].flags)
+        check_top(resolve_cell(base, "finetune", planned[0].flags))
     return Sweep(base, tuple(planned), tuple(dict.fromkeys(one.cell.seed for one in planned)))
 
 

@@ -19,6 +19,7 @@ from smartcli.home import Home
 from smartcli.registry.registry import Registry
 from smartcli.voting import halves, rank
 from smartcli.workflows.scoring.comparison import compare
+from smartcli.workflows.scoring.ensembling import ensemble
 from smartcli.workflows.scoring.evaluation import evaluate
 from smartcli.workflows.scoring.model_outputs import run_model
 from smartcli.workflows.scoring.souping import soup
@@ -236,8 +237,6 @@ def test_an_encoder_folder_with_other_weights_by_then_is_refused(shop: Shop, tmp
 
 
 def test_one_run_an_ensemble_and_a_soup_are_no_members(shop: Shop) -> None:
-    from smartcli.workflows.scoring.ensembling import ensemble
-
     with pytest.raises(UserError, match="a soup needs at least two members, found run0 alone"):
         soup(shop.home, ["run0"])
     ensemble(shop.home, ["run0", "run1"], name="both")
@@ -250,8 +249,6 @@ def test_one_run_an_ensemble_and_a_soup_are_no_members(shop: Shop) -> None:
 def test_a_greedy_soup_is_no_member_and_a_report_draws_nothing_of_the_rows_that_picked_it(
     shop: Shop, smart: Callable[..., Any], tmp_path: Path
 ) -> None:
-    from smartcli.workflows.scoring.ensembling import ensemble
-
     soup(shop.home, ["run0", "run1"], name="broth", greedy=True)
     with pytest.raises(UserError, match="broth is a greedy soup, which one half of dev picked"):
         ensemble(shop.home, ["broth", "run2"])
@@ -260,7 +257,8 @@ def test_a_greedy_soup_is_no_member_and_a_report_draws_nothing_of_the_rows_that_
     assert smart("report", "broth", "run2", "--output", tmp_path / "page").exit_code == 0
     page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
     assert "Details of broth are left out" in page
-    assert 'id="run2"' in page or ">run2<" in page
+    assert '<h2 id="checkpoint-1">run2</h2>' in page
+    assert ">broth</h2>" not in page
 
 
 def test_a_soup_is_a_checkpoint_like_any_other(shop: Shop, smart: Callable[..., Any], tmp_path: Path) -> None:

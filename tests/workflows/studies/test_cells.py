@@ -10,7 +10,7 @@ from smartcli.config import Settings
 from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.registry.names import check_name
-from smartcli.workflows.studies.cells import Base, Cell, check_all_heads, plan, seeds_from, shared_flags
+from smartcli.workflows.studies.cells import Base, Cell, check_top, plan, resolve_cell, seeds_from, shared_flags
 from tests.hand_made import make_checkpoint, make_data
 
 
@@ -104,9 +104,9 @@ def test_seeds_count_up_from_the_users(home: Home, tmp_path: Path) -> None:
 def test_an_ensemble_of_the_best_needs_a_head_for_every_task(home: Home) -> None:
     make_data(home)
     base = Base(home, "x", {})
-    check_all_heads(base, {})
+    check_top(resolve_cell(base, "finetune", {}))
     with pytest.raises(UserError, match="--top makes an ensemble, which needs a head for every task"):
-        check_all_heads(base, {"tasks": "sst"})
+        check_top(resolve_cell(base, "finetune", {"tasks": "sst"}))
 
 
 def test_another_start_is_another_training(home: Home) -> None:
