@@ -26,7 +26,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Stage:
-    """Steps trained on as many rows for as many seeds; `members` seeds of `ensemble_of` are combined at the end.
+    """Steps trained on as many rows for as many seeds; `members` seeds of `ensemble_of` are combined by `vote`.
 
     Every step is compared with the first, and the two sides of each pair in `beside` with each other.
     """
@@ -38,6 +38,7 @@ class Stage:
     steps: tuple[Step, ...]
     ensemble_of: str | None = None
     members: int = 0
+    vote: str = "mode"
     beside: tuple[tuple[str, str], ...] = ()
 
     def cell_id(self, step: Step) -> str:
@@ -99,6 +100,7 @@ def _stage(entry: Mapping[str, Any], steps: Mapping[str, Step]) -> Stage:
         tuple(steps[one] for one in chosen),
         entry.get("ensemble_of"),
         entry.get("members", 0),
+        entry.get("vote", "mode"),
         tuple((a, b) for a, b in entry.get("beside", ())),
     )
 

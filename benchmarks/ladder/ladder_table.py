@@ -64,11 +64,11 @@ def ensemble_line(home: Home, stage: Stage, prefix: str, argv: Sequence[str]) ->
     name = f"ensemble-{name}"
     registry = Registry(home)
     if name not in registry.names():
-        ensemble(home, [members], name=name, argv=argv)
+        ensemble(home, [members], name=name, vote=stage.vote, argv=argv)
     meta = registry.open(name).meta
     scores = {score: spread([value]) for score, value in scores_of(meta, (*meta.task_names, OVERALL)).items()}
     differences = compare(home, members, name)
-    return StepLine(f"ensemble of {stage.members}", f"members {members}", 1, scores, name, differences)
+    return StepLine(f"ensemble of {stage.members}", f"members {members}, --vote {stage.vote}", 1, scores, name, differences)
 
 
 def flags_of(step: Step) -> str:

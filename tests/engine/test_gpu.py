@@ -165,6 +165,40 @@ def test_graphs_or_not_an_epochs_losses_are_the_same(home: Home, tmp_path: Path)
     assert losses[0] == losses[1]
 
 
+MEANS: dict[str, dict[str, str]] = {
+    "mean pooling": {"pooling": "mean"},
+    "averaged weights": {"ema": "0.9"},
+    "layer-wise learning rates": {"layer_decay": "0.8"},
+    "R-Drop": {"rdrop": "1"},
+    "multi-sample dropout": {"dropout_samples": "4"},
+    "label smoothing": {"label_smoothing": "0.1"},
+    "ordinal targets": {"ordinal": "sst=2"},
+    "unit range": {"regression_loss": "unit"},
+    "task weights": {"task_weights": "sts=0.1"},
+    "uncertainty weighting": {"balance": "uncertainty"},
+    "GradNorm": {"balance": "gradnorm"},
+    "sampled tasks": {"task_sampling": "sqrt"},
+    "sizes of batches": {"batch_size": "qqp=4"},
+    "accumulation": {"accumulate": "2"},
+}
+
+
+@pytest.mark.parametrize("means", MEANS)
+def test_every_means_trains_alike_with_graphs_without_and_resumed(home: Home, tmp_path: Path, means: str) -> None:
+    shop = Shop.open(home, tmp_path)
+    options = {"lambda": "0", "clip_norm": "1", "device": "cuda", "epochs": "4"} | MEANS[means]
+    shop.train("whole", **options)
+    shop.train("graphless", **options, cuda_graphs="off")
+    shop.stopped("parts", stop=5, resume="auto", **options)
+    shop.train("parts", resume="auto", **options)
+    whole = shop.open_checkpoint("whole")
+    assert_same_training(whole, shop.open_checkpoint("parts"))
+    ours, theirs = (
+        [e["loss"] for e in log_of(one) if e["event"] == "step"] for one in (whole, shop.open_checkpoint("graphless"))
+    )
+    assert ours == theirs
+
+
 @pytest.mark.parametrize("number", [1, 5])
 def test_a_planted_nan_stops_with_step_task_and_rows_and_changes_nothing(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
