@@ -87,6 +87,7 @@ class Settings:
     ema: float = 0.0
     class_weights: Literal["table", "balanced", "off"] = "table"
     sampling: Literal["once", "balanced"] = "once"
+    swap_pairs: PerTask[float] = PerTask(0.0)
     task_sampling: Literal["all", "proportional", "sqrt", "annealed"] = "all"
     surgery: str = "none"
     lam: PerTask[float] = PerTask(1.0)
@@ -274,7 +275,7 @@ def _limits(option: Option) -> str:
 def check_task_names(settings: Settings, known: tuple[str, ...]) -> None:
     """Raise a UserError when an option names a task that the table lacks (`--lambda sts=1,foo=2`)."""
     named = [("--tasks", settings.tasks or ())]
-    for key in ("epochs", "batch_size", "label_smoothing", "ordinal", "task_weights", "lambda", "mu"):
+    for key in ("epochs", "batch_size", "label_smoothing", "ordinal", "task_weights", "swap_pairs", "lambda", "mu"):
         value = cast("PerTask[Any]", getattr(settings, field_of(key)))
         named.append((OPTION_OF[key].flag, tuple(task for task, _ in value.by_task)))
     for flag, tasks in named:

@@ -198,6 +198,9 @@ OPTIONS: tuple[Option, ...] = (
         ("once", "balanced"),
     ),
     Option(
+        "swap_pairs", "task-float", "Chance that a pair's sentences swap places: P, or task=P,…", _OPTIM, low=0, high=1
+    ),
+    Option(
         "task_sampling",
         "str",
         "Which tasks a step trains: a batch of every task (all, the paper's way), or one task drawn by its size: "

@@ -36,6 +36,13 @@ class Ragged:
         """(rows,): tokens of each row."""
         return np.diff(self.offsets)
 
+    def take(self, rows: NDArray[np.int64]) -> Ragged:
+        """Return the given rows, copied."""
+        lengths = self.offsets[rows + 1] - self.offsets[rows]
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        within = np.arange(offsets[-1], dtype=np.int64) - np.repeat(offsets[:-1], lengths)
+        return Ragged(self.ids[np.repeat(self.offsets[rows], lengths) + within], offsets)
+
     @classmethod
     def of(cls, rows: Sequence[NDArray[np.int32]]) -> Ragged:
         """Hold `rows` in memory."""

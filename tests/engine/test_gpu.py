@@ -178,6 +178,7 @@ MEANS: dict[str, dict[str, str]] = {
     "uncertainty weighting": {"balance": "uncertainty"},
     "GradNorm": {"balance": "gradnorm"},
     "sampled tasks": {"task_sampling": "sqrt"},
+    "pairs exchanged": {"swap_pairs": "0.5"},
     "sizes of batches": {"batch_size": "qqp=4"},
     "accumulation": {"accumulate": "2"},
 }

@@ -19,6 +19,7 @@
 - objective: the loss of one update: a clean pass over one packed batch, and a sum over terms
 - optimizer: AdamW over the parameters of a phase: biases and LayerNorm weights are not decayed
 - outcome: what one update found, as Python numbers, and what of it was not finite
+- pair_order: `--swap-pairs`: the sentences of a pair change places with a chance of P each time they are trained on
 - phase_state: everything one phase of training holds beside the model: optimizer, gradients, streams, terms, best
   weights
 - recorder: whether a training's steps have fixed shapes and are recorded as CUDA graphs, and if not, why

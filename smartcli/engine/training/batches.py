@@ -26,6 +26,7 @@ from smartcli.engine.terms.base import TrainingBatch
 from smartcli.engine.terms.term_table import active_tasks
 from smartcli.engine.training.accumulation import batches_of_update
 from smartcli.engine.training.division import select_part, split_by_tokens, take_part
+from smartcli.engine.training.pair_order import drawn_swaps, exchanged
 from smartcli.engine.training.schedule import Step
 
 if TYPE_CHECKING:
@@ -124,10 +125,11 @@ class Batcher:
         out: list[dict[str, list[Sequences]]] = [{} for _ in steps]
         for task in dict.fromkeys(task for step in steps for task in step.rows):
             own = [number for number, step in enumerate(steps) if task in step.rows]
+            of_task, rows = self._sides([steps[number] for number in own], task)
             sides = sequences_of(
                 self.template,
-                self.train[task].sides,
-                np.concatenate([steps[number].rows[task] for number in own]),
+                of_task,
+                rows,
                 join=joins_pairs(self.settings.pair_mode),
                 max_length=self.max_length,
             )
@@ -135,6 +137,16 @@ class Batcher:
             for number, found in zip(own, zip(*(side.split(counts) for side in sides), strict=True), strict=True):
                 out[number][task] = list(found)
         return out
+
+    def _sides(self, steps: Sequence[Step], task: str) -> tuple[Sequence[Ragged], NDArray[np.int64]]:
+        """Return a task's sides, and the rows of them that `steps` take: with `--swap-pairs` those rows alone."""
+        sides, rows = self.train[task].sides, np.concatenate([step.rows[task] for step in steps])
+        chance = self.settings.swap_pairs[task]
+        if len(sides) < 2 or chance == 0:
+            return sides, rows
+        seed = self.settings.seed
+        swapped = [drawn_swaps(seed, task, step.number, len(step.rows[task]), chance) for step in steps]
+        return exchanged(sides, rows, np.concatenate(swapped)), np.arange(len(rows))
 
     def _pack(self, step: Step, sequences: Mapping[str, list[Sequences]]) -> Prepared:
         apart = self.settings.surgery != "none" and len(step.rows) > 1

@@ -5,18 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from smartcli.data.joining import within
 from smartcli.data.ragged import Ragged
 from smartcli.engine.training.batches import Split
 
 
 def take(split: Split, rows: NDArray[np.int64]) -> Split:
     """Return the given rows of a split without a teacher, their tokens copied."""
-    sides = []
-    for side in split.sides:
-        starts, lengths = side.offsets[rows], side.lengths[rows]
-        source = np.repeat(starts, lengths) + within(lengths)
-        sides.append(Ragged(side.ids[source], np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])))
+    sides = [side.take(rows) for side in split.sides]
     labels = None if split.labels is None else split.labels[rows]
     return Split(sides, labels, lambda row: split.row_id(int(rows[row])))
 

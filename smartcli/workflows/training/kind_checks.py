@@ -8,7 +8,12 @@ from smartcli.tasks import GRADES, TaskTable
 
 
 def check_kinds(settings: Settings, tasks: TaskTable) -> None:
-    """Raise a UserError where `--ordinal` names a task without graded classes, or no task has them."""
+    """Raise a UserError where an option names a task that it can do nothing for, or there is none that it could."""
+    _check_graded(settings, tasks)
+    _check_pairs(settings, tasks)
+
+
+def _check_graded(settings: Settings, tasks: TaskTable) -> None:
     graded = [task.name for task in tasks if task.kind == "classification" and task.classes >= GRADES]
     expected = f"expected a classification with {GRADES} classes or more ({', '.join(graded) or 'there is none here'})"
     for name, sharpness in settings.ordinal.by_task:
@@ -18,3 +23,13 @@ def check_kinds(settings: Settings, tasks: TaskTable) -> None:
             raise UserError(f'--ordinal: "{name}" is a {found.kind} task{classes}; {expected}')
     if settings.ordinal.default > 0 and not graded:
         raise UserError(f"--ordinal: no task has graded classes; {expected}")
+
+
+def _check_pairs(settings: Settings, tasks: TaskTable) -> None:
+    pairs = [task.name for task in tasks if task.pair]
+    expected = f"expected one of pairs ({', '.join(pairs) or 'there is none here'})"
+    for name, chance in settings.swap_pairs.by_task:
+        if chance > 0 and name not in pairs:
+            raise UserError(f'--swap-pairs: the rows of "{name}" have one sentence; {expected}')
+    if settings.swap_pairs.default > 0 and not pairs:
+        raise UserError(f"--swap-pairs: no task has pairs; {expected}")
