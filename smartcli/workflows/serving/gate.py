@@ -61,10 +61,15 @@ class Gate:
             await self._app(scope, receive, send)
             return
         started, answer = time.perf_counter(), _Answer(send, self)
-        counts = scope["path"] == PREDICT
+        headers = _headers(scope)
+        stranger = self._stranger(scope, headers)
+        # Who has no token takes no place that another could have.
+        counts = stranger is None and scope["path"] == PREDICT and scope["method"] == "POST"
         self.under_way += counts
         try:
-            await self._admit(scope, receive, answer.send)
+            refused = stranger or self._first_look(scope, headers)
+            body = await self._read(headers, receive, refused)
+            await self._app(scope, _replay(body, receive), answer.send)
         except Refused as refused:
             await answer.refuse(refused)
         except Exception as error:
@@ -75,18 +80,16 @@ class Gate:
             self.under_way -= counts
             self._answered(scope["path"], answer.code, time.perf_counter() - started)
 
-    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = _headers(scope)
-        refused = self._first_look(scope, headers)
-        body = await self._read(headers, receive, refused)
-        await self._app(scope, _replay(body, receive), send)
-
-    def _first_look(self, scope: Scope, headers: dict[str, str]) -> Refused | None:
-        """Return why a request is refused before its body is looked at."""
+    def _stranger(self, scope: Scope, headers: dict[str, str]) -> Refused | None:
+        """Return why a request is refused for want of the token."""
         if self._token is not None and not scope["path"].startswith(OPEN_PATHS):
             kind, _, given = headers.get("authorization", "").partition(" ")
             if kind.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token.encode()):
                 return Refused(UNAUTHORIZED, "a bearer token is needed", {"www-authenticate": "Bearer"})
+        return None
+
+    def _first_look(self, scope: Scope, headers: dict[str, str]) -> Refused | None:
+        """Return why a request is refused before its body is looked at."""
         if scope["path"] != PREDICT or scope["method"] != "POST":
             return None
         if self.under_way > self._limits.queue:

@@ -64,7 +64,10 @@ class Address:
 
 
 class IdleConnections:
-    """Connections without a request under way, closed after a time: also those that never send a head's end."""
+    """Connections without a request under way, closed after a time: also those that never send a head's end.
+
+    One that is to be closed waits until its client has read what was sent; after as long again it is cut.
+    """
 
     def __init__(self, seconds: float = IDLE) -> None:
         self._seconds = seconds
@@ -74,14 +77,15 @@ class IdleConnections:
         """Close those of uvicorn's connections that have waited for a request for too long."""
         found: dict[Any, tuple[Any, float]] = {}
         for connection in connections:
-            cycle = connection.cycle
-            if cycle is not None and not cycle.response_complete:
+            cycle, closing = connection.cycle, connection.transport.is_closing()
+            if not closing and cycle is not None and not cycle.response_complete:
                 continue
             before = self._since.get(connection)
             # Another cycle: a request came and was answered since the last look.
-            found[connection] = before if before is not None and before[0] is cycle else (cycle, now)
+            state = (cycle, closing)
+            found[connection] = before if before is not None and before[0] == state else (state, now)
             if now - found[connection][1] > self._seconds:
-                connection.transport.close()
+                connection.transport.abort() if closing else connection.transport.close()
         self._since = found
 
 

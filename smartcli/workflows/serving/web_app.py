@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ from smartcli.engine.memory import release_freed_memory
 from smartcli.tasks import Task, TaskTable
 from smartcli.workflows.scoring.panel import Panel
 from smartcli.workflows.serving.dynamic_batches import BatchDone, DynamicBatches
-from smartcli.workflows.serving.gate import PREDICT, busy
+from smartcli.workflows.serving.gate import PREDICT, TIMEOUT, busy
 from smartcli.workflows.serving.limits import Limits
 from smartcli.workflows.serving.predict_request import (
     PredictAnswer,
@@ -69,16 +69,27 @@ class Service:
             release_freed_memory()
             self._release_at = time.monotonic() + RELEASED_EVERY
 
-    async def predict(self, raw: bytes) -> dict[str, Any]:
-        """Return the answer to a request's body; Refused says why there is none."""
+    async def predict(self, raw: bytes, gone: Callable[[], Awaitable[None]]) -> dict[str, Any]:
+        """Return the answer to a request's body; Refused says why there is none.
+
+        `gone` is waited for beside the answer, and ends where the client has gone away.
+        """
         asked = read_request(raw, self.tasks, self.limits)
         if not asked.rows:
             return {"checkpoint": self.name, "task": asked.task.name, "predictions": []}
         waiting = asyncio.wrap_future(self.batches.submit(asked.task, asked.rows))
+        left = asyncio.ensure_future(gone())
         try:
-            found = await asyncio.wait_for(waiting, self.limits.timeout)
-        except TimeoutError:
-            raise busy(self.batches.seconds_ahead(), f"no answer within {self.limits.timeout:g} s") from None
+            await asyncio.wait({waiting, left}, timeout=self.limits.timeout, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                if left.done():
+                    raise Refused(TIMEOUT, "the client went away")
+                raise busy(self.batches.seconds_ahead(), f"no answer within {self.limits.timeout:g} s")
+            found = waiting.result()
+        finally:
+            # A request that no batch has taken yet leaves the queue with this.
+            waiting.cancel()
+            left.cancel()
         self.metrics.predicted(asked.task.name, len(asked.rows))
         rows = objects(answers(asked.task, found, asked.wish))
         return {"checkpoint": self.name, "task": asked.task.name, "predictions": rows}
@@ -121,10 +132,14 @@ def make_app(service: Service, *, token: bool = False) -> FastAPI:
     if token:
         extra["security"] = [{"token": []}]
 
+    async def gone(request: Request) -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
     @app.post(PREDICT, response_model=PredictAnswer, responses=refusals, openapi_extra=extra)
     async def predict(request: Request) -> Response:
         """Predict a task for one or more rows."""
-        return JSONResponse(await service.predict(await request.body()))
+        return JSONResponse(await service.predict(await request.body(), lambda: gone(request)))
 
     @app.get("/health")
     async def health() -> Response:

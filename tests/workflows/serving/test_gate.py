@@ -118,6 +118,22 @@ def test_beyond_the_queue_is_503_with_the_time_that_the_queue_takes() -> None:
     assert busy(0.0, "why").headers == {"retry-after": "1"}
 
 
+def test_who_has_no_token_takes_no_place_in_the_queue() -> None:
+    gate, taken = Gate(echo, LIMITS, token="a-token-of-some-length"), []
+
+    async def receive() -> Any:
+        taken.append(gate.under_way)
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message: Any) -> None:
+        pass
+
+    for given in ("Bearer wrong", "Bearer a-token-of-some-length"):
+        raw = [(b"content-type", b"application/json"), (b"authorization", given.encode())]
+        asyncio.run(gate({"type": "http", "path": "/predict", "method": "POST", "headers": raw}, receive, send))
+    assert taken == [0, 1]
+
+
 def test_a_stopping_server_ends_connections_with_its_answers() -> None:
     gate = Gate(echo, LIMITS)
     gate.stopping = True

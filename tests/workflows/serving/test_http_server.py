@@ -74,8 +74,11 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
 
 
 def connection(cycle: Any) -> Any:
-    closed: list[bool] = []
-    return SimpleNamespaceHash(cycle=cycle, closed=closed, transport=SimpleNamespace(close=lambda: closed.append(True)))
+    closed: list[str] = []
+    transport = SimpleNamespace(
+        close=lambda: closed.append("closed"), abort=lambda: closed.append("cut"), is_closing=lambda: bool(closed)
+    )
+    return SimpleNamespaceHash(cycle=cycle, closed=closed, transport=transport)
 
 
 class SimpleNamespaceHash(SimpleNamespace):
@@ -90,6 +93,15 @@ def test_a_connection_without_a_request_is_closed_after_a_time() -> None:
         active.cycle = SimpleNamespace(response_complete=True)
         assert silent.closed == busy.closed == active.closed == []
     idle.sweep([silent, busy, active], 10.1)
-    assert (silent.closed, busy.closed, active.closed) == ([True], [], [])
+    assert (silent.closed, busy.closed, active.closed) == (["closed"], [], [])
     idle.sweep([busy, active], 22.0)
-    assert (busy.closed, active.closed) == ([], [True])
+    assert (busy.closed, active.closed) == ([], ["closed"])
+
+
+def test_a_connection_whose_client_reads_nothing_is_cut() -> None:
+    idle, unread = IdleConnections(10), connection(SimpleNamespace(response_complete=False))
+    # uvicorn closes the connection of an answer that broke off; what is left in its buffer has a reader no more.
+    unread.transport.close()
+    for now in (0.0, 9.9, 10.1):
+        idle.sweep([unread], now)
+        assert unread.closed == (["closed"] if now < 10 else ["closed", "cut"])

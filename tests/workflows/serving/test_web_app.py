@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -11,16 +12,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from serving import TASKS, Answer, Served, make_served, receive, request, sentence, served
 from typer.testing import Result
 
+from smartcli.data.predictions import TaskPredictions
 from smartcli.home import Home
 from smartcli.registry.registry import Registry
+from smartcli.tasks import Task
 from smartcli.workflows.serving.limits import Limits
+from smartcli.workflows.serving.predict_request import Refused
+from smartcli.workflows.serving.web_app import Service
 
 LIMITS = Limits(max_body=100_000, max_texts=40, max_chars=2000, body_timeout=0.5, queue=80)
 THRESHOLD = "0.36"
@@ -208,6 +215,42 @@ def test_clients_that_go_away_leave_nothing_behind(server: Served) -> None:
         assert time.monotonic() < end
         time.sleep(0.02)
     assert server.ask(GOOD)[0] == 200
+
+
+def test_a_request_whose_client_has_gone_leaves_the_queue() -> None:
+    begun, free, seen = threading.Event(), threading.Event(), []
+
+    def label(task: Task, rows: Any, budget: int) -> TaskPredictions:
+        begun.set()
+        free.wait(20)
+        seen.append([row[0] for row in rows])
+        n = len(rows)
+        return TaskPredictions("mood", [str(row) for row in range(n)], None, np.zeros(n), np.full((n, 3), 1 / 3))
+
+    part = SimpleNamespace(reader=SimpleNamespace(max_length=64))
+    panel: Any = SimpleNamespace(checkpoint=SimpleNamespace(name="first", heads=TASKS), parts=[part], label=label)
+    service = Service(panel, Limits())
+
+    async def stays() -> None:
+        await asyncio.sleep(60)
+
+    async def goes() -> None:
+        await asyncio.to_thread(begun.wait, 20)
+
+    async def both() -> Any:
+        first = asyncio.ensure_future(service.predict(RAW, stays))
+        await asyncio.to_thread(begun.wait, 20)
+        with pytest.raises(Refused, match="the client went away") as refused:
+            await service.predict(json.dumps({"task": "mood", "texts": ["never"]}).encode(), goes)
+        assert refused.value.status == 408
+        free.set()
+        return await first
+
+    service.batches.start()
+    answer = asyncio.run(both())
+    service.batches.close()
+    assert len(answer["predictions"]) == 1
+    assert seen == [GOOD["texts"]]
 
 
 def test_more_requests_than_the_queue_holds_get_503_and_when_to_come_again(own_home: Home, place: Path) -> None:
