@@ -13,7 +13,7 @@ from smartcli.disk import hash_file
 from smartcli.errors import SmartCliError, UserError
 from smartcli.home import Home
 from smartcli.registry.locks import hold
-from smartcli.registry.manifest import MANIFEST, SMALL, FileEntry, parse_manifest
+from smartcli.registry.manifest import MANIFEST, SMALL, Damaged, FileEntry, parse_manifest
 from smartcli.registry.meta import META
 from smartcli.workflows.checkpoints.checkpoint_import import Imported, already_here, import_folder
 from smartcli.workflows.scoring.sources import Say
@@ -55,9 +55,13 @@ def pull_from_url(home: Home, url: str, name: str | None, say: Say) -> Imported:
         for file, entry in manifest.files.items():
             _fetch(source, file, entry, folder)
         try:
-            return import_folder(home, folder, name)
-        finally:
+            imported = import_folder(home, folder, name)
+        except Damaged:
             shutil.rmtree(folder, ignore_errors=True)
+            raise
+        # Where registering fails for another reason (a full disk, a name taken meanwhile) the next pull has it all.
+        shutil.rmtree(folder, ignore_errors=True)
+        return imported
 
 
 def _fetch(source: Remote, name: str, entry: FileEntry, folder: Path) -> None:

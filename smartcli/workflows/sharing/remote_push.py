@@ -29,20 +29,44 @@ def push_to_url(checkpoint: Checkpoint, url: str, *, force: bool, say: Say) -> P
             f"{target.shown} holds folders ({', '.join(below[:3])}), so it is no checkpoint and never replaced; end "
             f"the URL with / to put {checkpoint.name} into it"
         )
-    if MANIFEST in there and target.read(MANIFEST, SMALL) == manifest_bytes(manifest):
-        if there == _sizes(manifest):
+    may_replace = force
+    if _is_this(target, there, manifest):
+        if there == _sizes(manifest) and _is_whole(target, manifest):
             return Pushed(target.shown, already=True)
-    elif (there or target.exists()) and not force and not _half_made(target, there, manifest):
-        raise UserError(f"{target.shown} exists already; choose another name, or add --force to replace it")
+        may_replace = True
+    elif _half_made(target, there, manifest):
+        may_replace = True
+    elif (there or target.exists()) and not force:
+        raise _taken(target)
     part = target.at(f"{target.path}{PART}{manifest.hash[:12]}")
     say(f"writing {checkpoint.name} to {target.shown} ({manifest.size / 1e6:,.1f} MB)")
     _upload(checkpoint, part)
+    # Another push may have taken the name while this one wrote.
+    if not may_replace and target.exists():
+        if not _is_this(target, target.sizes(), manifest):
+            raise _taken(target)
+        part.remove_folder()
+        return Pushed(target.shown, already=True)
     if target.renames:
         _rename(part, target)
     else:
         _copy(part, target, manifest)
     part.remove_folder()
     return Pushed(target.shown)
+
+
+def _taken(target: Remote) -> UserError:
+    return UserError(f"{target.shown} exists already; choose another name, or add --force to replace it")
+
+
+def _is_this(target: Remote, there: dict[str, int], manifest: Manifest) -> bool:
+    """Return whether the folder names itself this checkpoint."""
+    return MANIFEST in there and target.read(MANIFEST, SMALL) == manifest_bytes(manifest)
+
+
+def _is_whole(target: Remote, manifest: Manifest) -> bool:
+    """Return whether each file, read back, is what the manifest says: equal sizes alone show no damage."""
+    return all(target.hash(name) == entry.sha256 for name, entry in manifest.files.items())
 
 
 def _sizes(manifest: Manifest) -> dict[str, int]:

@@ -265,6 +265,53 @@ def test_bytes_altered_there_are_found_and_nothing_is_registered(shop: Shop, hom
     assert Registry(home).names() == []
 
 
+def test_bytes_altered_there_are_put_right_by_the_same_push(shop: Shop, home: Home, place: str) -> None:
+    push(shop.home, "ckpt3", f"{place}/ckpt3")
+    there = open_remote(f"{place}/ckpt3")
+    there.write("heads.safetensors", bytes(there.sizes()["heads.safetensors"]))
+    assert not push(shop.home, "ckpt3", f"{place}/ckpt3").already
+    assert push(shop.home, "ckpt3", f"{place}/ckpt3").already
+    assert pull(home, f"{place}/ckpt3").name == "ckpt3"
+    assert {name.partition("/")[0] for name in listed(place)} == {"ckpt3"}
+
+
+@pytest.mark.parametrize("other", ["ckpt4", "ckpt3"])
+def test_of_two_pushes_at_once_the_later_replaces_nothing(
+    shop: Shop, place: str, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    upload = remote_push._upload
+
+    def beside(checkpoint: Checkpoint, part: Any) -> None:
+        upload(checkpoint, part)
+        monkeypatch.setattr(remote_push, "_upload", upload)
+        push(shop.home, other, f"{place}/best")
+
+    monkeypatch.setattr(remote_push, "_upload", beside)
+    if other == "ckpt3":
+        assert push(shop.home, "ckpt3", f"{place}/best").already
+    else:
+        with pytest.raises(UserError, match=r"/best exists already.*--force"):
+            push(shop.home, "ckpt3", f"{place}/best")
+    assert open_remote(f"{place}/best").read("smart.json", 10**6) == shop.open_checkpoint(other).read("smart.json")
+
+
+def test_what_was_fetched_is_kept_where_registering_fails(
+    shop: Shop, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(shop.home, "ckpt3", f"file://{tmp_path}/there")
+
+    def full(*_: Any) -> None:
+        raise SmartCliError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(remote_pull, "import_folder", full)
+        with pytest.raises(SmartCliError, match="no space left"):
+            pull(home, f"file://{tmp_path}/there")
+    (tmp_path / "there" / "model.safetensors").unlink()
+    assert pull(home, f"file://{tmp_path}/there").name == "ckpt3"
+    assert list((home.root / remote_pull.INCOMING).iterdir()) == []
+
+
 def test_a_damaged_checkpoint_is_not_pushed(shop: Shop, tmp_path: Path) -> None:
     shutil.copytree(shop.home.root, tmp_path / "home")
     heads = tmp_path / "home" / "checkpoints" / "ckpt3" / "heads.safetensors"
@@ -389,7 +436,7 @@ def test_a_missing_package_and_a_password_in_the_url(home: Home, monkeypatch: py
     known = importlib.import_module("fsspec.registry")
     missing = {"class": "no_such_module.X", "err": "Install s3fs"}
     monkeypatch.setitem(known.known_implementations, "s3", missing)
-    monkeypatch.setattr(known, "_registry", {})
+    monkeypatch.delitem(known._registry, "s3", raising=False)
     with pytest.raises(UserError, match=r"Install s3fs.*pip install 'smart-finetune\[s3\]'"):
         pull(home, "s3://bucket/ckpt3")
     assert open_remote("memory://me:hush@host/x").shown == "memory://***@host/x"
