@@ -17,7 +17,7 @@ from smartcli.processes import this_process
 from smartcli.workflows.search.bounds import Bounds, Choice, Range
 from smartcli.workflows.search.liveness import BEAT, WORKER
 from smartcli.workflows.search.search_storage import Patience, open_storage
-from smartcli.workflows.search.slots import FAILURE, KILLED, RELEASED, ROOT, Attempt, Slot, State, slots_of
+from smartcli.workflows.search.slots import FAILURE, KILLED, MISTAKE, RELEASED, ROOT, Attempt, Slot, State, slots_of
 from smartcli.workflows.search.tpe import SeededTPE
 
 ABOUT = "smart"
@@ -120,13 +120,13 @@ class Study:
         """End an attempt whose process was killed; its trial is begun again by whoever looks next."""
         return self._end(number, TrialState.FAIL, {KILLED: reason})
 
-    def release(self, number: int) -> bool:
-        """Give back an attempt that was stopped and saved: it waits for any worker."""
-        return self._end(number, TrialState.FAIL, {RELEASED: True})
+    def release(self, number: int, mistake: str | None = None) -> bool:
+        """Give back an attempt that was stopped and saved, or by a user's `mistake`: it waits for any worker."""
+        return self._end(number, TrialState.FAIL, {RELEASED: True} | ({MISTAKE: mistake} if mistake else {}))
 
     def drop(self, number: int) -> None:
         """End an attempt that is one too many: others began the last trials at the same moment."""
-        self._end(number, TrialState.FAIL, {})
+        self._end(number, TrialState.FAIL, {RELEASED: True})
 
     def bury(self, attempt: Attempt) -> bool:
         """End the attempt of a dead worker; False where another one did it first."""

@@ -19,7 +19,7 @@ from smartcli.workflows.search.liveness import BEAT_SECONDS, Watch
 from smartcli.workflows.search.search_plan import Search
 from smartcli.workflows.search.search_storage import StorageGone
 from smartcli.workflows.search.search_watcher import SearchWatcher
-from smartcli.workflows.search.slots import Attempt, Slot, holds
+from smartcli.workflows.search.slots import Attempt, Slot, holds, of_its_values
 from smartcli.workflows.search.study import Study
 from smartcli.workflows.search.trial_scores import dev_score, epochs_so_far, notes_of
 from smartcli.workflows.studies.cells import Finished, Planned
@@ -209,7 +209,9 @@ class Worker:
         elif stop():
             self.study.release(number)
             self._drop(taken, why)
-        elif job.end.get("code") == UserError.exit_code:
+        elif job.end.get("code") == UserError.exit_code and not of_its_values(self.study.slots(), taken.attempt, why):
+            self.study.release(number, why)
+            self._drop(taken, why)
             raise UserError(f"{taken.planned.name}: {why}")
         elif job.end:
             self.study.fail(number, why)

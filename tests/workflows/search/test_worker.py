@@ -190,6 +190,24 @@ def test_a_users_mistake_stops_the_work_and_the_trial_waits(home: Home, flags: d
     assert states(worker.Worker(search, study_of(search), ["smart"], Hearing()).run()) == ["complete"] * 2
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_values_that_training_refuses_are_a_failed_trial_at_the_second_try_or_where_others_got_through(
+    home: Home, flags: dict[str, object], first: bool
+) -> None:
+    def wrong(one: Planned, event: Event) -> None:
+        if ("trial0" in one.name) == first and "trial2" not in one.name:
+            raise UserError("--max-length 9 is too long")
+
+    ThreadJob.trouble = wrong
+    search = planned(home, flags, 3)
+    if first:
+        with pytest.raises(UserError, match="--max-length 9 is too long"):
+            worker.Worker(search, study_of(search), ["smart"], Hearing()).run()
+    slots = worker.Worker(search, study_of(search), ["smart"], Hearing()).run()
+    assert states(slots) == (["failed", "complete", "complete"] if first else ["complete", "failed", "complete"])
+    assert {slot.failure for slot in slots} == {None, "--max-length 9 is too long"}
+
+
 def test_a_killed_process_is_begun_again_and_counts_once(home: Home, flags: dict[str, object]) -> None:
     kills = iter([True, False, False, False])
 
