@@ -132,7 +132,7 @@ def train_folds(
         found = out_of_fold(home, members, data_set, fold_plan.folds, say)
         files = {OUT_OF_FOLD: write_predictions(found)}
         made = ensemble(home, [one.name for one in members], name=name, argv=argv, files=files).checkpoint
-    return FoldOutcome(made, _table(members, made, subject), made.path(OUT_OF_FOLD))
+    return FoldOutcome(made, _table(members, made, subject, seen_before(registry, members[0])), made.path(OUT_OF_FOLD))
 
 
 def _name(members: Sequence[Checkpoint]) -> str:
@@ -191,12 +191,28 @@ def _joined(
     )
 
 
-def _table(members: Sequence[Checkpoint], made: Checkpoint, subject: Subject) -> ScoreTable:
+def seen_before(registry: Registry, member: Checkpoint) -> list[str]:
+    """Return the `--init` and `--teacher` of a fold's training that knew labels of rows which the fold left out."""
+    found = []
+    for option in ("init", "teacher"):
+        name = member.meta.settings.get(option)
+        while name is not None and name in registry.names():
+            start = registry.open(name)
+            # pretrain-text reads texts alone; what came before it may have seen labels.
+            if start.kind != "pretrain-text" and start.fingerprint == member.fingerprint:
+                found.append(f"--{option} {name}")
+                break
+            name = start.meta.lineage.init.name if start.meta.lineage.init else None
+    return found
+
+
+def _table(members: Sequence[Checkpoint], made: Checkpoint, subject: Subject, seen: Sequence[str]) -> ScoreTable:
     tasks = tuple(subject.tasks)
     found = read_predictions(made.read(OUT_OF_FOLD), f"{made.name}/{OUT_OF_FOLD}")
     scores = score_tasks(tasks, found)
     shown = [f"{name} {three(one.value)} ({one.n:,} rows)" for name, one in scores.items() if one is not None]
     remark = f"train rows, each predicted by the training without it: {', '.join(shown)}"
+    told = [f"{' and '.join(seen)} had been trained on these rows: the scores out of fold are too good"] if seen else []
     return ScoreTable(
         data=subject.name,
         fingerprint=subject.fingerprint,
@@ -204,5 +220,5 @@ def _table(members: Sequence[Checkpoint], made: Checkpoint, subject: Subject) ->
         split="dev",
         tasks=tasks,
         rows=[score_row(one, tasks, one.predictions()) for one in (*members, made)],
-        remarks=[f"{remark}, overall {three(overall(list(scores.values())))}"],
+        remarks=[f"{remark}, overall {three(overall(list(scores.values())))}", *told],
     )

@@ -74,6 +74,19 @@ def test_the_same_command_again_trains_nothing_and_makes_no_second_ensemble(
     assert Registry(home).names() == names
 
 
+def test_a_start_or_teacher_that_saw_the_rows_left_out_is_named(
+    home: Home, data: DataSet, trained: Result, smart: Smart
+) -> None:
+    assert "too good" not in trained.stdout
+    assert smart("finetune", *QUICK, "--name", "whole").exit_code == 0
+    started = smart("finetune", *QUICK, "--folds", "2", "--init", "whole", "--name", "two")
+    assert started.exit_code == 0, started.stderr
+    said = " ".join(started.stdout.split())
+    assert "--init whole had been trained on these rows: the scores out of fold are too good" in said
+    taught = smart("finetune", *QUICK, "--folds", "2", "--teacher", "five", "--name", "taught")
+    assert "--teacher five had been trained on these rows" in " ".join(taught.stdout.split()), taught.stderr
+
+
 def test_a_training_takes_the_rows_of_the_other_folds(data: DataSet) -> None:
     task = data.tasks.get("sst")
     for rows in (None, 14):
