@@ -117,7 +117,14 @@ def _lines(headers: dict[str, str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def served(home: Home, name: str, place: Path, limits: Limits = Limits()) -> Iterator[Served]:  # noqa: B008
+def served(
+    home: Home,
+    name: str,
+    place: Path,
+    limits: Limits = Limits(),  # noqa: B008
+    *,
+    int8: bool = False,
+) -> Iterator[Served]:
     """Serve a checkpoint in a forked child until the block ends, or the test has stopped it."""
     place.mkdir(parents=True, exist_ok=True)
     (place / "warnings").touch()
@@ -133,7 +140,8 @@ def served(home: Home, name: str, place: Path, limits: Limits = Limits()) -> Ite
     def work() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.default_int_handler)
-        serve(home, name, Address(port=0), limits, device="cpu", say=lambda _: None, warn=warn, ready=ready)
+        address = Address(port=0)
+        serve(home, name, address, limits, device="cpu", int8=int8, say=lambda _: None, warn=warn, ready=ready)
 
     child = Child(work)
     end = time.monotonic() + 60

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from smartcli.cli import complete
+from smartcli.cli.inference_precision import Precision, in_int8
 from smartcli.cli.output import print_json, print_line
 from smartcli.cli.state import state_of
 from smartcli.counts import counted
@@ -82,6 +83,7 @@ def bench_serve(
             rich_help_panel=_HERE,
         ),
     ] = None,
+    precision: Precision = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a server: many clients at once, against one that asks for one thing after another, in turn.
@@ -93,7 +95,8 @@ def bench_serve(
     from smartcli.workflows.serving.serve_bench import Plan, bench
 
     state = state_of(ctx)
-    given = {"--threads": threads, "--batch-tokens": batch_tokens, "--wait-ms": wait_ms}
+    given: dict[str, object] = {"--threads": threads, "--batch-tokens": batch_tokens, "--wait-ms": wait_ms}
+    given["--precision"] = "int8" if in_int8(precision) else None
     options = [word for name, value in given.items() if value is not None for word in (name, str(value))]
     found = bench(state.home, target, Plan(clients, seconds, texts, task, source), options, say=state.say)
     if as_json:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from smartcli.cli import complete
+from smartcli.cli.inference_precision import Precision, in_int8
 from smartcli.cli.output import print_json
 from smartcli.cli.state import state_of
 
@@ -53,6 +54,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    precision: Precision = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
     csv: Csv = None,
     safe_csv: SafeCsv = False,
@@ -65,7 +67,7 @@ def evaluate(
     """Score checkpoints and print one row each: a column per task's metric, and overall.
 
     Overall is the mean of the tasks' metrics, a correlation r counting as (r + 1)/2. Dev scores come from
-    predictions that are stored with each checkpoint; other splits and data sets run the model once.
+    predictions that are stored with each checkpoint; other splits, other data sets and int8 run the model once.
 
     Example: smart evaluate ckpt1..ckpt3 --csv scores.csv
     """
@@ -79,7 +81,10 @@ def evaluate(
     if safe_csv and csv is None:
         state.warn("--safe-csv has no effect without --csv")
     check_outputs({"--csv": csv, "--latex": latex}, as_json=as_json)
-    table = score(state.home, checkpoints or (), split=split, data=data, paper=paper, classes=by_class, say=state.say)
+    int8 = in_int8(precision)
+    table = score(
+        state.home, checkpoints or (), split=split, data=data, paper=paper, classes=by_class, int8=int8, say=state.say
+    )
     for note in table.notes:
         state.warn(note)
     for path, text in ((csv, partial(table.to_csv, safe=safe_csv)), (latex, table.to_latex)):

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from smartcli.cli import complete
+from smartcli.cli.inference_precision import Precision, in_int8
 from smartcli.cli.state import CliState, state_of
 from smartcli.counts import counted
 from smartcli.errors import UserError
@@ -119,17 +120,7 @@ def predict(
             rich_help_panel=_ROWS,
         ),
     ] = False,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            "--precision",
-            metavar="fp32|int8",
-            help="int8: linear layers multiply in whole numbers, on the CPU, in less time (default: fp32).",
-            autocompletion=complete.choices("fp32", "int8"),
-            rich_help_panel=_ROWS,
-            show_default=False,
-        ),
-    ] = None,
+    precision: Precision = None,
     submission: Annotated[
         Path | None,
         typer.Option(
@@ -183,8 +174,7 @@ def predict(
     _refuse(course, "it belongs to --submission")
     if source is None:
         raise UserError("--input FILE (- is stdin) or --submission DIR is needed; found neither")
-    if precision not in (None, "fp32", "int8"):
-        raise UserError(f'--precision must be fp32 or int8; found "{precision}"')
+    int8 = in_int8(precision)
     from smartcli.data.answers import Wish
     from smartcli.workflows.scoring.prediction import STREAM, predict_file
 
@@ -200,7 +190,7 @@ def predict(
         safe=safe_csv,
         delimiter=output_delimiter,
         output_encoding=output_encoding,
-        int8=precision == "int8",
+        int8=int8,
         say=state.say,
     )
     if done.content:

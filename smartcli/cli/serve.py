@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from smartcli.cli import complete
+from smartcli.cli.inference_precision import Precision, in_int8
 from smartcli.cli.state import state_of
 
 _LIMITS, _BATCHES = "Limits", "Batches"
@@ -36,6 +37,7 @@ def serve(
         int | None,
         typer.Option("--threads", metavar="N", min=1, help="CPU threads (default: all).", show_default=False),
     ] = None,
+    precision: Precision = None,
     batch_tokens: Annotated[
         int,
         typer.Option(
@@ -111,6 +113,7 @@ def serve(
         limits,
         device=device,
         threads=threads,
+        int8=in_int8(precision),
         say=state.say,
         warn=state.warn,
         ready=state.say,

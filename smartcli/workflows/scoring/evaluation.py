@@ -34,11 +34,12 @@ def evaluate(
     data: str | None = None,
     paper: bool = False,
     classes: bool = False,
+    int8: bool = False,
     say: Say = silent,
 ) -> ScoreTable:
     """Score the named checkpoints, or all that were trained on the data set, on a labelled split.
 
-    With `classes` each row also has precision, recall and F1 of every class.
+    With `classes` each row also has precision, recall and F1 of every class. With `int8` the models run in int8.
 
     UserErrors: nothing registered, unknown names, data sets that differ or have changed, a split without labels.
     """
@@ -53,13 +54,15 @@ def evaluate(
     check_labels(subject, split)
     rows = []
     for checkpoint in chosen:
-        found = predictions_on(home, registry, checkpoint, subject, split, say)
+        found = predictions_on(home, registry, checkpoint, subject, split, say, int8=int8)
         if picked_on(checkpoint, split, subject):
             found = halves(found, subject.fingerprint)[1]
         row = score_row(checkpoint, subject.tasks, found)
         rows.append(replace(row, by_class=classes_of(subject.tasks, found)) if classes else row)
         notes += notes_on(checkpoint, row, split, subject)
     remarks = [*seed_lines(chosen, rows, tuple(subject.tasks)), *remarks_on(chosen, subject)]
+    if int8:
+        remarks.append("linear layers in int8; `smart compare CKPT CKPT --int8` says what that costs")
     if paper:
         rows += paper_lines(subject.tasks, split)
     return table_of(subject, split, rows, list(dict.fromkeys(notes)), remarks)

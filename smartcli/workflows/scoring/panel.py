@@ -34,7 +34,7 @@ class Panel:
         return combine([task], [{task.name: one} for one in each], names, self.checkpoint.meta.vote)[task.name]
 
 
-def load_panel(home: Home, checkpoint: Checkpoint, device: str = "auto") -> Panel:
-    """Load a checkpoint's model, or those of an ensemble's members, every file verified."""
+def load_panel(home: Home, checkpoint: Checkpoint, device: str = "auto", *, int8: bool = False) -> Panel:
+    """Load a checkpoint's model, or those of an ensemble's members, every file verified; with `int8` to the CPU."""
     parts = members_of(Registry(home), checkpoint) if checkpoint.kind == "ensemble" else [checkpoint]
-    return Panel(checkpoint, tuple(LoadedModel(home, part, device) for part in parts))
+    return Panel(checkpoint, tuple(LoadedModel(home, part, device, int8=int8) for part in parts))

@@ -125,13 +125,15 @@ def serve(
     *,
     device: str = "auto",
     threads: int | None = None,
+    int8: bool = False,
     say: Say,
     warn: Say,
     ready: Say,
 ) -> None:
     """Serve a checkpoint or an ensemble until a signal comes, then raise Stopped.
 
-    `ready` is told the URL when the first request can be answered; `say` is told of progress, `warn` of faults.
+    `ready` is told the URL when the first request can be answered; `say` is told of progress, `warn` of faults. With
+    `int8` linear layers multiply in int8, on the CPU.
     """
     limits.check()
     checkpoint = Registry(home).open(name)
@@ -151,7 +153,7 @@ def serve(
             warn(f"anyone who reaches {url_of(bound)} is answered: ${TOKEN_VARIABLE} names no token")
         used = set_threads(threads)
         say(f"{name}: loading")
-        service = Service(load_panel(home, checkpoint, device), limits)
+        service = Service(load_panel(home, checkpoint, device, int8=int8), limits)
         service.start()
         app = make_app(service, token=token is not None)
         gate = Gate(
@@ -165,7 +167,12 @@ def serve(
         service.metrics.watch(lambda: gate.under_way, lambda: service.batches.waiting)
         url = url_of(bound)
         tasks = ", ".join(service.tasks.names)
-        _run(gate, bound, limits, lambda: ready(f"serving {name} ({tasks}) on {url} with {used} threads"))
+        _run(
+            gate,
+            bound,
+            limits,
+            lambda: ready(f"serving {name} ({tasks}) on {url} with {used} threads{' in int8' if int8 else ''}"),
+        )
 
 
 def _is_loopback(bound: socket.socket) -> bool:

@@ -25,6 +25,7 @@ from smartcli.data.predictions import TaskPredictions
 from smartcli.home import Home
 from smartcli.registry.registry import Registry
 from smartcli.tasks import Task
+from smartcli.workflows.scoring.model_outputs import label_rows
 from smartcli.workflows.serving.limits import Limits
 from smartcli.workflows.serving.predict_request import Refused
 from smartcli.workflows.serving.web_app import Service
@@ -323,6 +324,19 @@ def test_a_signal_lets_what_is_under_way_finish(
         assert (ended[0].exit_code, ended[0].crash) == (code, None)
         with pytest.raises(OSError, match="refused"):
             server.connect()
+
+
+def test_in_int8_it_answers_as_predict_does_in_int8(own_home: Home, place: Path) -> None:
+    texts = [sentence(n) for n in range(12)]
+    with served(own_home, "first", place / "int8", int8=True) as server:
+        _, answer = server.ask({"task": "mood", "texts": texts, "probabilities": True})
+    assert "in int8" in (place / "int8" / "ready").read_text()
+    found = np.array([[row[f"p_{name}"] for name in TASKS.get("mood").labels] for row in answer["predictions"]])
+    rows = [(text,) for text in texts]
+    checkpoint = Registry(own_home).open("first")
+    small, plain = (label_rows(own_home, checkpoint, "mood", rows, int8=int8).probabilities for int8 in (True, False))
+    np.testing.assert_allclose(found, small, atol=1e-5)
+    assert np.abs(found - plain).max() > 1e-5
 
 
 def test_an_ensemble_answers_as_its_members_vote(own_home: Home, place: Path, smart: Callable[..., Result]) -> None:
