@@ -89,7 +89,7 @@ def markdown(
     scores = list(lines[0].scores)
     header = ["step", "options", "seeds", *scores, f"{scores[-1]} − {lines[0].label}", "95 % interval"]
     rows = [
-        [shown(one.label), shown(one.options), str(one.seeds), *_scores(one, scores), *_gap(one, scores[-1])]
+        [one.label, one.options, str(one.seeds), *_scores(one, scores), *_gap(one, scores[-1])]
         for one in lines
     ]
     calls = [_call(one) for one in (*(line.differences for line in lines), *beside) if one is not None]
