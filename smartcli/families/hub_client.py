@@ -16,6 +16,7 @@ from smartcli.errors import SmartCliError, UserError
 from smartcli.families.hub_checks import RemoteFile, check_cached, check_files
 from smartcli.families.hub_errors import explain, is_transient, wait_before_retry
 from smartcli.families.hub_progress import plain_lines
+from smartcli.hidden import hidden
 
 RETRY_DELAYS = (0.5, 1.0, 2.0)
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -72,6 +73,11 @@ def endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
+def shown_endpoint() -> str:
+    """Return the hub's address for messages, without a user or password that may stand in it."""
+    return hidden(endpoint())
+
+
 def find_cached(repo_id: str, revision: str | None, probe: str, *, repo_type: str = "model") -> HubFiles | None:
     """Return the cached commit of `revision` if it holds the file `probe`; its files are checked by their hashes."""
     found = library().try_to_load_from_cache(
@@ -102,7 +108,7 @@ def fetch(
     `advice`. `say` hears one line before a download and, off a terminal, one every few seconds; without it there is
     no progress bar either.
     """
-    page = f"{endpoint()}/{'datasets/' if repo_type == 'dataset' else ''}{repo_id}"
+    page = f"{shown_endpoint()}/{'datasets/' if repo_type == 'dataset' else ''}{repo_id}"
     for delay in (*RETRY_DELAYS, None):
         try:
             return _download(repo_id, revision or DEFAULT_REVISION, choose, repo_type, say)
@@ -129,7 +135,7 @@ def _download(repo_id: str, revision: str, choose: Choose, repo_type: str, say: 
     wanted = [listed[path] for path in choose(sorted(listed))]
     missing = [file for file in wanted if not _is_cached(hub, repo_id, commit, file, repo_type)]
     if say is not None and missing:
-        say(f"downloading {repo_id} ({sum(file.size for file in missing) / 1e6:,.1f} MB) from {endpoint()}")
+        say(f"downloading {repo_id} ({sum(file.size for file in missing) / 1e6:,.1f} MB) from {shown_endpoint()}")
     with progress_bars(say is not None and bool(missing)):
         snapshot = hub.snapshot_download(
             repo_id,

@@ -269,6 +269,15 @@ def test_the_token_is_sent_and_never_shown(hub: Hub, monkeypatch: pytest.MonkeyP
     assert all(b"hf_secret" not in path.read_bytes() for path in kept)
 
 
+def test_a_password_in_the_hubs_address_is_not_shown(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.url.replace("://", "://me:hush-hush@"))
+    heard: list[str] = []
+    find_encoder("own/tiny", say=heard.append)
+    assert heard
+    assert all("hush" not in line for line in heard)
+    assert "***@127.0.0.1" in heard[0]
+
+
 def test_git_and_sha256_checksums_by_hand(tmp_path: Path) -> None:
     path = tmp_path / "hello"
     path.write_bytes(b"hello\n")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from smartcli.errors import SmartCliError, UserError
+from smartcli.hidden import hidden
 
 PERCENTILES = (50, 95, 99)
 OK = 200
@@ -71,12 +72,12 @@ class Client:
     def __init__(self, url: str, token: str | None = None) -> None:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UserError(f"{url}: expected a URL such as http://127.0.0.1:8000")
+            raise UserError(f"{hidden(url)}: expected a URL such as http://127.0.0.1:8000")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         try:
             self._connection = kind(parts.hostname, parts.port, timeout=WAIT)
         except ValueError:
-            raise UserError(f"{url}: expected a port from 1 to 65535") from None
+            raise UserError(f"{hidden(url)}: expected a port from 1 to 65535") from None
         self._base = parts.path.rstrip("/")
         self._headers = {} if token is None else {"authorization": f"Bearer {token}"}
 
@@ -176,4 +177,6 @@ def health_of(url: str, token: str | None = None) -> dict[str, Any]:
         reason = str(error) or type(error).__name__
     finally:
         client.close()
-    raise SmartCliError(f"{url}: no server of smart serve answers there ({reason}); start one, or name a checkpoint")
+    raise SmartCliError(
+        f"{hidden(url)}: no server of smart serve answers there ({reason}); start one, or name a checkpoint"
+    )

@@ -21,6 +21,7 @@ from smartcli.data.draws import Draws
 from smartcli.data.grammars import GRAMMARS
 from smartcli.data.rows_to_label import read_inputs
 from smartcli.errors import SmartCliError, UserError
+from smartcli.hidden import hidden
 from smartcli.home import Home
 from smartcli.registry.registry import Registry
 from smartcli.tasks import Task, TaskTable
@@ -90,7 +91,7 @@ def bench(home: Home, target: str, plan: Plan, options: Sequence[str] = (), *, s
     plan.check()
     if "://" in target:
         if options:
-            raise UserError(f"{options[0]} is for a server that is started here, and {target} runs already")
+            raise UserError(f"{options[0]} is for a server that is started here, and {hidden(target)} runs already")
         return _measure(target, plan, say)
     Registry(home).open(target)
     need_packages()
@@ -134,7 +135,7 @@ def _measure(url: str, plan: Plan, say: Say) -> Findings:
     health = health_of(url, token)
     task = _task(health, plan.task)
     bodies = bodies_for(task, plan)
-    say(f"{url}: {plan.clients} clients and one in turn, {plan.seconds:g} s each, task {task.name}")
+    say(f"{hidden(url)}: {plan.clients} clients and one in turn, {plan.seconds:g} s each, task {task.name}")
 
     def ask(clients: int, seconds: float) -> Side:
         return load(url, bodies, clients=clients, seconds=seconds, rows_each=plan.texts, token=token)

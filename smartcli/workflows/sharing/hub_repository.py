@@ -22,6 +22,7 @@ from smartcli.families.hub_client import (
     is_offline,
     library,
     progress_bars,
+    shown_endpoint,
 )
 from smartcli.families.hub_errors import HubUnreachable, is_transient, status_of
 from smartcli.hidden import reason_of
@@ -69,7 +70,7 @@ def push_to_hub(
         same = there.get(f"{FOLDER}/{MANIFEST}")
         if same is not None and digest_of(checkpoint.folder / MANIFEST, same) == same and not force:
             _compare(repository, there, _own_files(checkpoint))
-            return Pushed(f"{endpoint()}/{repository}", already=True)
+            return Pushed(f"{shown_endpoint()}/{repository}", already=True)
         if there.keys() - _HUBS_OWN and not force:
             raise UserError(
                 f"{repository} exists already, with other files; choose another name, or add --force to replace them"
@@ -77,10 +78,10 @@ def push_to_hub(
         with tempfile.TemporaryDirectory(prefix="smart-push-") as temp:
             files, notes = _files(home, checkpoint, repository, Path(temp), licence, export, say, api)
             size = sum(path.stat().st_size for path in files.values())
-            say(f"uploading {checkpoint.name} to {endpoint()}/{repository} ({size / 1e6:,.1f} MB)")
+            say(f"uploading {checkpoint.name} to {shown_endpoint()}/{repository} ({size / 1e6:,.1f} MB)")
             commit = _commit(hub, api, repository, parent, there, files, checkpoint.name)
             _compare(repository, _listed(api, repository, commit), files)
-        return Pushed(f"{endpoint()}/{repository}", notes=notes)
+        return Pushed(f"{shown_endpoint()}/{repository}", notes=notes)
     except SmartCliError:
         raise
     except Exception as error:

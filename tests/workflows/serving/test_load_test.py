@@ -111,3 +111,13 @@ def test_a_side_counts_percentiles_and_adds_slices() -> None:
 def test_what_is_no_url_is_named(url: str) -> None:
     with pytest.raises(UserError, match="expected"):
         Client(url)
+
+
+@pytest.mark.parametrize("url", ["ftp://me:hush-hush@x", "http://me:hush-hush@x:99999"])
+def test_a_password_in_a_url_is_not_shown(url: str) -> None:
+    with pytest.raises(UserError) as raised:
+        Client(url)
+    assert "hush" not in str(raised.value)
+    with pytest.raises(SmartCliError, match="no server of smart serve answers") as unreachable:
+        health_of("http://me:hush-hush@127.0.0.1:9")
+    assert "hush" not in str(unreachable.value)
