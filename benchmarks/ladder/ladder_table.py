@@ -66,9 +66,12 @@ def ensemble_line(home: Home, stage: Stage, prefix: str, argv: Sequence[str]) ->
     if name not in registry.names():
         ensemble(home, [members], name=name, vote=stage.vote, argv=argv)
     meta = registry.open(name).meta
+    assert meta.vote == stage.vote, f"{name} votes by {meta.vote}: remove it"
     scores = {score: spread([value]) for score, value in scores_of(meta, (*meta.task_names, OVERALL)).items()}
     differences = compare(home, members, name)
-    return StepLine(f"ensemble of {stage.members}", f"members {members}, --vote {stage.vote}", 1, scores, name, differences)
+    return StepLine(
+        f"ensemble of {stage.members}", f"members {members}, --vote {stage.vote}", 1, scores, name, differences
+    )
 
 
 def flags_of(step: Step) -> str:
@@ -88,10 +91,7 @@ def markdown(
     """Return the section: facts, notes, a table with a row a step, and the compare call and sentence of each."""
     scores = list(lines[0].scores)
     header = ["step", "options", "seeds", *scores, f"{scores[-1]} − {lines[0].label}", "95 % interval"]
-    rows = [
-        [one.label, one.options, str(one.seeds), *_scores(one, scores), *_gap(one, scores[-1])]
-        for one in lines
-    ]
+    rows = [[one.label, one.options, str(one.seeds), *_scores(one, scores), *_gap(one, scores[-1])] for one in lines]
     calls = [_call(one) for one in (*(line.differences for line in lines), *beside) if one is not None]
     text = [f"## {shown(title)}", "; ".join(map(shown, facts)) + ".", *map(shown, notes)]
     text += [markdown_table(header, rows), "\n".join(calls)]

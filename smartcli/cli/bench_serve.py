@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from smartcli.cli import complete
-from smartcli.cli.inference_precision import Precision, in_int8
+from smartcli.cli import complete, inference_precision
+from smartcli.cli.inference_precision import in_int8
 from smartcli.cli.output import print_json, print_line
 from smartcli.cli.state import state_of
 from smartcli.counts import counted
@@ -83,7 +83,7 @@ def bench_serve(
             rich_help_panel=_HERE,
         ),
     ] = None,
-    precision: Precision = None,
+    precision: Annotated[str | None, inference_precision.option(_HERE)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a server: many clients at once, against one that asks for one thing after another, in turn.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,16 +10,21 @@ from smartcli.cli import complete
 from smartcli.errors import UserError, suggest
 
 CHOICES = ("fp32", "int8")
-Precision = Annotated[
-    str | None,
-    typer.Option(
+
+
+def option(panel: str | None = None) -> Any:
+    """Return the option, for the given panel of the command's help."""
+    return typer.Option(
         "--precision",
         metavar="fp32|int8",
         help="int8: linear layers multiply in whole numbers, on the CPU, in less time (default: fp32).",
         autocompletion=complete.choices(*CHOICES),
+        rich_help_panel=panel,
         show_default=False,
-    ),
-]
+    )
+
+
+Precision = Annotated[str | None, option()]
 
 
 def in_int8(precision: str | None) -> bool:

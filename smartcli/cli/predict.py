@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from smartcli.cli import complete
-from smartcli.cli.inference_precision import Precision, in_int8
+from smartcli.cli import complete, inference_precision
+from smartcli.cli.inference_precision import in_int8
 from smartcli.cli.state import CliState, state_of
 from smartcli.counts import counted
 from smartcli.errors import UserError
@@ -120,7 +120,7 @@ def predict(
             rich_help_panel=_ROWS,
         ),
     ] = False,
-    precision: Precision = None,
+    precision: Annotated[str | None, inference_precision.option(_ROWS)] = None,
     submission: Annotated[
         Path | None,
         typer.Option(

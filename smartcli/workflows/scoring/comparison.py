@@ -15,12 +15,11 @@ from smartcli.significance.bootstrap import DRAWS
 from smartcli.significance.two_sides import compare as test_all
 from smartcli.tasks import Task
 from smartcli.voting import check_same_rows, halves
-from smartcli.workflows.scoring.evaluation import check_labels, check_split, picked_on
+from smartcli.workflows.scoring.evaluation import IN_INT8, check_labels, check_split, picked_on
 from smartcli.workflows.scoring.over_seeds import all_but_the_seed
 from smartcli.workflows.scoring.sources import Say, Subject, predictions_on, silent, subject_of
 
 FEWEST_DRAWS = 1_000
-IN_INT8 = " (int8)"
 
 
 def compare(

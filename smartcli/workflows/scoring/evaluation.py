@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from smartcli.data.store import DataSet
 
 SCORED_SPLITS = ("dev", "test")
+IN_INT8 = " (int8)"
+"""Stands behind the name of a checkpoint that was run in int8."""
 
 
 def evaluate(
@@ -58,6 +60,8 @@ def evaluate(
         if picked_on(checkpoint, split, subject):
             found = halves(found, subject.fingerprint)[1]
         row = score_row(checkpoint, subject.tasks, found)
+        if int8:
+            row = replace(row, checkpoint=f"{row.checkpoint}{IN_INT8}")
         rows.append(replace(row, by_class=classes_of(subject.tasks, found)) if classes else row)
         notes += notes_on(checkpoint, row, split, subject)
     remarks = [*seed_lines(chosen, rows, tuple(subject.tasks)), *remarks_on(chosen, subject)]

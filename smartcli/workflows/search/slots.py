@@ -17,7 +17,7 @@ MOST_ATTEMPTS = 3
 """Attempts of a trial whose workers or processes were killed, before it counts as failed."""
 ROOT, RELEASED, FAILURE, KILLED, MISTAKE = "trial", "released", "failure", "killed", "mistake"
 """Notes: the number of the trial's first attempt; given back by a worker that was stopped; why a training failed, which
-ends the trial; what killed its process, which does not; for what mistake of the user's it was given back."""
+ends the trial; what killed its process, which does not; where and for what mistake of the user's it was given back."""
 
 
 @dataclass(frozen=True)
@@ -101,16 +101,6 @@ def slots_of(attempts: Sequence[Attempt]) -> list[Slot]:
 def holds(slots: Sequence[Slot], number: int, count: int) -> bool:
     """Return whether the attempt `number` is the one to go on with, of one of the first `count` trials."""
     return any(slot.current is not None and slot.current.number == number for slot in slots[:count])
-
-
-def of_its_values(slots: Sequence[Slot], attempt: Attempt, mistake: str) -> bool:
-    """Return whether what training refused lies in the values that were drawn, and not in what all trials share.
-
-    So it is where another trial got through, or where the same was said of this one before and the user tried again.
-    """
-    own = next((slot for slot in slots if slot.root == attempt.root), None)
-    before = own is not None and any(one.notes.get(MISTAKE) == mistake for one in own.attempts)
-    return before or any(slot.result is not None for slot in slots)
 
 
 def best(slots: Sequence[Slot]) -> Slot | None:

@@ -16,10 +16,11 @@ from smartcli.log_events import DevEvent, parse
 from smartcli.registry.registry import Registry
 from smartcli.registry.run_folders import Runs
 from smartcli.workflows.search.liveness import BEAT_SECONDS, Watch
+from smartcli.workflows.search.refusals import Refusals
 from smartcli.workflows.search.search_plan import Search
 from smartcli.workflows.search.search_storage import StorageGone
 from smartcli.workflows.search.search_watcher import SearchWatcher
-from smartcli.workflows.search.slots import Attempt, Slot, holds, of_its_values
+from smartcli.workflows.search.slots import Attempt, Slot, holds
 from smartcli.workflows.search.study import Study
 from smartcli.workflows.search.trial_scores import dev_score, epochs_so_far, notes_of
 from smartcli.workflows.studies.cells import Finished, Planned
@@ -56,15 +57,14 @@ class Worker:
         self.search, self.study, self.argv, self.watcher, self.jobs = search, study, argv, watcher, jobs
         self.home = search.base.home
         self.registry, self.runs, self.watch = Registry(self.home), Runs(self.home), Watch()
+        self.refusals = Refusals(self.home)
         self.events: queue.Queue[tuple[CellJob, Mapping[str, Any] | None]] = queue.Queue()
         self.taken: dict[int, _Taken] = {}
         self.slots: list[Slot] = []
         self.failures: list[str] = []
-        self._buried: set[int] = set()
-        self._orphans: set[int] = set()
-        """Trials that nobody worked at when the study was read last."""
-        self.threads = 1
-        self._look_at = self._beat_at = 0.0
+        # Trials whose dead attempts were ended here, and those that nobody worked at when the study was read last.
+        self._buried, self._orphans = set[int](), set[int]()
+        self.threads, self._look_at, self._beat_at = 1, 0.0, 0.0
         self._outages = study.outages
 
     def run(self) -> list[Slot]:
@@ -89,8 +89,7 @@ class Worker:
         return self.slots[: self.search.trials]
 
     def _done(self) -> bool:
-        mine = self.slots[: self.search.trials]
-        return len(mine) == self.search.trials and all(slot.ended for slot in mine)
+        return len(self.slots) >= self.search.trials and all(slot.ended for slot in self.slots[: self.search.trials])
 
     def _fill(self) -> None:
         """Look at the study, put back what dead workers left, and take trials while there is room."""
@@ -118,6 +117,7 @@ class Worker:
 
     def _look(self) -> None:
         self.slots = self.study.slots()
+        self.refusals.look(self.slots)
         self._look_at = time.monotonic() + LOOK_SECONDS
         if self.study.outages != self._outages:
             self._outages = self.study.outages
@@ -209,8 +209,8 @@ class Worker:
         elif stop():
             self.study.release(number)
             self._drop(taken, why)
-        elif job.end.get("code") == UserError.exit_code and not of_its_values(self.study.slots(), taken.attempt, why):
-            self.study.release(number, why)
+        elif job.end.get("code") == UserError.exit_code and not self.refusals.of_values(taken.attempt, why):
+            self.study.release(number, self.refusals.note(why))
             self._drop(taken, why)
             raise UserError(f"{taken.planned.name}: {why}")
         elif job.end:
@@ -233,6 +233,7 @@ class Worker:
         counts = self.study.complete(taken.attempt.number, score, notes_of(taken.planned.name, meta, taken.epochs))
         del self.taken[taken.attempt.number]
         self.failures.clear()
+        self.refusals.got_through |= not reused
         if counts:
             self.watcher.end(Finished(taken.planned, meta, reused))
         else:

@@ -30,7 +30,7 @@ Label = Callable[[Task, Rows], TaskPredictions]
 """A model: predictions for rows of one or two texts each."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
     """One request: its rows, about how many tokens they have, and where its answer goes."""
 
@@ -110,7 +110,15 @@ class DynamicBatches:
             # An idle thread is woken once, and then when its wait is over: not by each of a crowd.
             if len(self._waiting) in (1, self._expected) or self._tokens >= self._limits.batch_tokens:
                 self._changed.notify()
+        job.answer.add_done_callback(lambda answer: self._forget(job) if answer.cancelled() else None)
         return job.answer
+
+    def _forget(self, job: Job) -> None:
+        """Take a cancelled request out of the queue, unless a batch has taken it already."""
+        with self._changed:
+            if job in self._waiting:
+                self._waiting.remove(job)
+                self._tokens -= job.tokens
 
     def _work(self) -> None:
         while jobs := self._next_batch():

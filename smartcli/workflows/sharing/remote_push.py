@@ -31,6 +31,7 @@ def push_to_url(checkpoint: Checkpoint, url: str, *, force: bool, say: Say) -> P
         )
     may_replace = force
     if _is_this(target, there, manifest):
+        say(f"{target.shown} names itself {checkpoint.name} already: reading it back")
         if there == _sizes(manifest) and _is_whole(target, manifest):
             return Pushed(target.shown, already=True)
         may_replace = True
@@ -43,10 +44,13 @@ def push_to_url(checkpoint: Checkpoint, url: str, *, force: bool, say: Say) -> P
     _upload(checkpoint, part)
     # Another push may have taken the name while this one wrote.
     if not may_replace and target.exists():
-        if not _is_this(target, target.sizes(), manifest):
+        there = target.sizes()
+        if _is_this(target, there, manifest):
+            part.remove_folder()
+            return Pushed(target.shown, already=True)
+        if not _half_made(target, there, manifest):
+            part.remove_folder()
             raise _taken(target)
-        part.remove_folder()
-        return Pushed(target.shown, already=True)
     if target.renames:
         _rename(part, target)
     else:

@@ -192,17 +192,19 @@ def _joined(
 
 
 def seen_before(registry: Registry, member: Checkpoint) -> list[str]:
-    """Return the `--init` and `--teacher` of a fold's training that knew labels of rows which the fold left out."""
+    """Return `--init` and `--teacher` of a fold's training with the tasks of which they knew labels that the fold left out."""
     found = []
     for option in ("init", "teacher"):
-        name = member.meta.settings.get(option)
+        given = name = member.meta.settings.get(option)
+        tasks: set[str] = set()
         while name is not None and name in registry.names():
             start = registry.open(name)
             # pretrain-text reads texts alone; what came before it may have seen labels.
             if start.kind != "pretrain-text" and start.fingerprint == member.fingerprint:
-                found.append(f"--{option} {name}")
-                break
+                tasks.update(start.meta.task_names)
             name = start.meta.lineage.init.name if start.meta.lineage.init else None
+        if known := [task for task in member.meta.task_names if task in tasks]:
+            found.append(f"--{option} {given} had been trained on these rows of {', '.join(known)}")
     return found
 
 
@@ -212,7 +214,7 @@ def _table(members: Sequence[Checkpoint], made: Checkpoint, subject: Subject, se
     scores = score_tasks(tasks, found)
     shown = [f"{name} {three(one.value)} ({one.n:,} rows)" for name, one in scores.items() if one is not None]
     remark = f"train rows, each predicted by the training without it: {', '.join(shown)}"
-    told = [f"{' and '.join(seen)} had been trained on these rows: the scores out of fold are too good"] if seen else []
+    told = [f"{one}: their scores out of fold are too good" for one in seen]
     return ScoreTable(
         data=subject.name,
         fingerprint=subject.fingerprint,

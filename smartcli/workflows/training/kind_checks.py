@@ -27,9 +27,10 @@ def _check_graded(settings: Settings, tasks: TaskTable) -> None:
 
 def _check_pairs(settings: Settings, tasks: TaskTable) -> None:
     pairs = [task.name for task in tasks if task.pair]
-    expected = f"expected one of pairs ({', '.join(pairs) or 'there is none here'})"
+    expected = f"expected a task of sentence pairs ({', '.join(pairs) or 'there is none here'})"
     for name, chance in settings.swap_pairs.by_task:
         if chance > 0 and name not in pairs:
             raise UserError(f'--swap-pairs: the rows of "{name}" have one sentence; {expected}')
-    if settings.swap_pairs.default > 0 and not pairs:
-        raise UserError(f"--swap-pairs: no task has pairs; {expected}")
+    trained = set(tasks.select(settings.tasks).names)
+    if settings.swap_pairs.default > 0 and not trained.intersection(pairs):
+        raise UserError(f"--swap-pairs: no task that is trained has pairs; {expected}")

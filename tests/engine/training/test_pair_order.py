@@ -100,11 +100,15 @@ def test_a_training_that_is_stopped_and_resumed_has_the_same_bits(home: Home, tm
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("sst=0.5", r'--swap-pairs: the rows of "sst" have one sentence; expected one of pairs \(qqp, sts\)'),
+        (
+            "sst=0.5",
+            r'--swap-pairs: the rows of "sst" have one sentence; expected a task of sentence pairs \(qqp, sts\)',
+        ),
         ("1.5", "--swap-pairs must be a number at least 0 and at most 1"),
+        ("0.5", "--swap-pairs: no task that is trained has pairs"),
         ("nli=0.5", '--swap-pairs: there is no task "nli"'),
     ],
 )
 def test_what_is_refused(home: Home, tmp_path: Path, value: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        Shop.open(home, tmp_path).resolve(swap_pairs=value)
+        Shop.open(home, tmp_path).resolve(swap_pairs=value, **({"tasks": "sst"} if value == "0.5" else {}))

@@ -52,6 +52,8 @@ def test_evaluate_scores_models_in_int8_and_says_so(shop: Shop) -> None:
     expected = {name: score.value for name, score in score_tasks(checkpoint.heads, small).items() if score}
     assert {name: score.value for name, score in table.rows[0].scores.items() if score} == expected
     assert table.remarks[-1].startswith("linear layers in int8")
+    assert table.rows[0].checkpoint == "mine (int8)"
+    assert "mine (int8)" in table.to_csv()
     assert not any("int8" in remark for remark in evaluate(shop.home, ["mine"]).remarks)
 
 

@@ -7,7 +7,6 @@ import pytest
 from smartcli.workflows.search.slots import (
     FAILURE,
     KILLED,
-    MISTAKE,
     MOST_ATTEMPTS,
     RELEASED,
     ROOT,
@@ -15,7 +14,6 @@ from smartcli.workflows.search.slots import (
     State,
     best,
     holds,
-    of_its_values,
     ranked,
     slots_of,
 )
@@ -75,15 +73,6 @@ def test_a_trial_fails_for_good_by_its_own_error_or_when_it_was_killed_too_often
 def test_a_trial_that_was_given_back_does_not_count_as_killed() -> None:
     (slot,) = slots_of([attempt(0, "fail", **{RELEASED: True}), *(attempt(i, "fail", root=0) for i in (1, 2))])
     assert slot.orphaned
-
-
-def test_a_refusal_is_of_the_values_where_another_trial_got_through_or_it_was_said_before() -> None:
-    running = attempt(5, "running", root=0)
-    once = slots_of([attempt(0, "fail", **{RELEASED: True, MISTAKE: "too long"}), running])
-    assert of_its_values(once, running, "too long")
-    assert not of_its_values(once, running, "no such encoder")
-    assert not of_its_values(slots_of([attempt(0, "fail"), running]), running, "too long")
-    assert of_its_values(slots_of([attempt(1, "complete"), running]), running, "too long")
 
 
 def test_only_the_first_n_trials_and_the_lowest_attempt_of_each_go_on() -> None:

@@ -127,6 +127,20 @@ def test_a_cancelled_request_is_not_run(batches: DynamicBatches, model: Lengths)
     assert model.asked == [("near", 1), ("near", 1)]
 
 
+def test_a_cancelled_request_leaves_the_queue_at_once(batches: DynamicBatches, model: Lengths) -> None:
+    first = batches.submit(NEAR, [("a", "b")])
+    assert model.begun.acquire(timeout=10)
+    ahead = batches.seconds_ahead()
+    second = batches.submit(NEAR, [("twelve letters", "")] * 40)
+    assert batches.waiting == 1
+    assert batches.seconds_ahead() > ahead
+    assert second.cancel()
+    assert batches.waiting == 0
+    assert batches.seconds_ahead() == ahead
+    model.go.release(9)
+    assert scores(first) == [2]
+
+
 def test_closing_answers_what_waits_and_then_takes_nothing(batches: DynamicBatches, model: Lengths) -> None:
     answers = [batches.submit(NEAR, [("x" * n, "")]) for n in range(20)]
     model.go.release(50)

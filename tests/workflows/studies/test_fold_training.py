@@ -82,7 +82,11 @@ def test_a_start_or_teacher_that_saw_the_rows_left_out_is_named(
     started = smart("finetune", *QUICK, "--folds", "2", "--init", "whole", "--name", "two")
     assert started.exit_code == 0, started.stderr
     said = " ".join(started.stdout.split())
-    assert "--init whole had been trained on these rows: the scores out of fold are too good" in said
+    assert f"--init whole had been trained on these rows of {', '.join(data.tasks.names)}: their scores" in said
+    first = smart("pretrain-qqp", "--epochs", "1", "--lambda", "0", "--precision", "fp32", "--name", "qqp-first")
+    assert first.exit_code == 0, first.stderr
+    after = smart("finetune", *QUICK, "--folds", "2", "--init", "qqp-first", "--name", "after")
+    assert "--init qqp-first had been trained on these rows of qqp: their scores" in " ".join(after.stdout.split())
     taught = smart("finetune", *QUICK, "--folds", "2", "--teacher", "five", "--name", "taught")
     assert "--teacher five had been trained on these rows" in " ".join(taught.stdout.split()), taught.stderr
 
