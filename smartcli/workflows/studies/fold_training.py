@@ -192,7 +192,7 @@ def _joined(
 
 
 def seen_before(registry: Registry, member: Checkpoint) -> list[str]:
-    """Return `--init` and `--teacher` of a fold's training with the tasks of which they knew labels that the fold left out."""
+    """Return `--init` and `--teacher` of a fold's training, with the tasks whose left-out labels they knew."""
     found = []
     for option in ("init", "teacher"):
         given = name = member.meta.settings.get(option)

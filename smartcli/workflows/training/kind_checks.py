@@ -30,7 +30,7 @@ def _check_pairs(settings: Settings, tasks: TaskTable) -> None:
     expected = f"expected a task of sentence pairs ({', '.join(pairs) or 'there is none here'})"
     for name, chance in settings.swap_pairs.by_task:
         if chance > 0 and name not in pairs:
-            raise UserError(f'--swap-pairs: the rows of "{name}" have one sentence; {expected}')
+            raise UserError(f'--swap-pairs: the rows of "{name}" have one text; {expected}')
     trained = set(tasks.select(settings.tasks).names)
     if settings.swap_pairs.default > 0 and not trained.intersection(pairs):
         raise UserError(f"--swap-pairs: no task that is trained has pairs; {expected}")

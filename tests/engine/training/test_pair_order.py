@@ -102,7 +102,7 @@ def test_a_training_that_is_stopped_and_resumed_has_the_same_bits(home: Home, tm
     [
         (
             "sst=0.5",
-            r'--swap-pairs: the rows of "sst" have one sentence; expected a task of sentence pairs \(qqp, sts\)',
+            r'--swap-pairs: the rows of "sst" have one text; expected a task of sentence pairs \(qqp, sts\)',
         ),
         ("1.5", "--swap-pairs must be a number at least 0 and at most 1"),
         ("0.5", "--swap-pairs: no task that is trained has pairs"),

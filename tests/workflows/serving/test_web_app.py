@@ -26,6 +26,7 @@ from smartcli.home import Home
 from smartcli.registry.registry import Registry
 from smartcli.tasks import Task
 from smartcli.workflows.scoring.model_outputs import label_rows
+from smartcli.workflows.scoring.panel import Panel
 from smartcli.workflows.serving.limits import Limits
 from smartcli.workflows.serving.predict_request import Refused
 from smartcli.workflows.serving.web_app import Service
@@ -252,6 +253,35 @@ def test_a_request_whose_client_has_gone_leaves_the_queue() -> None:
     service.batches.close()
     assert len(answer["predictions"]) == 1
     assert seen == [GOOD["texts"]]
+
+
+def test_a_socket_that_closes_while_its_request_waits_frees_its_place(
+    own_home: Home, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label, seen = Panel.label, place / "seen.txt"
+    seen.touch()
+
+    def slow(self: Panel, task: Task, texts: Any, *, budget: int | None = None) -> TaskPredictions:
+        with seen.open("a") as file:
+            file.write("".join(f"{row[0]}\n" for row in texts))
+        if ("slow",) in [tuple(row) for row in texts]:
+            time.sleep(4)
+        return label(self, task, texts, budget=budget)
+
+    # The server is a forked child, which has this too.
+    monkeypatch.setattr(Panel, "label", slow)
+    with served(own_home, "first", place / "gone") as server, server.connect() as one:
+        one.sendall(request(json.dumps({"task": "mood", "texts": ["slow"]}).encode()))
+        wait_until(lambda: "slow" in seen.read_text())
+        with server.connect() as two:
+            two.sendall(request(json.dumps({"task": "mood", "texts": ["never"]}).encode()))
+            wait_until(lambda: metric(server, "smart_requests_under_way") == 2)
+        began = time.monotonic()
+        wait_until(lambda: metric(server, "smart_requests_under_way") == 1)
+        assert time.monotonic() - began < 2, "long before the model is free"
+        assert receive(one).status == 200
+        assert server.ask(GOOD)[0] == 200
+    assert "never" not in seen.read_text()
 
 
 def test_more_requests_than_the_queue_holds_get_503_and_when_to_come_again(own_home: Home, place: Path) -> None:
