@@ -80,7 +80,8 @@ class Service:
         waiting = asyncio.wrap_future(self.batches.submit(asked.task, asked.rows))
         left = asyncio.ensure_future(gone())
         try:
-            await asyncio.wait({waiting, left}, timeout=self.limits.timeout, return_when=asyncio.FIRST_COMPLETED)
+            both: set[asyncio.Future[Any]] = {waiting, left}
+            await asyncio.wait(both, timeout=self.limits.timeout, return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
                 if left.done():
                     raise Refused(TIMEOUT, "the client went away")
