@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smartcli.data.ragged import Ragged, within
+
 if TYPE_CHECKING:
-    from smartcli.data.ragged import Ragged
     from smartcli.families.template import JoinTemplate
 
 Ints = NDArray[np.int64]
@@ -60,12 +61,6 @@ def fit_pair(first: Ints, second: Ints, budget: int) -> tuple[Ints, Ints]:
     long_cut = np.where(both, budget // 2 + budget % 2, long_cut)
     swap = first > second
     return np.where(swap, long_cut, short_cut), np.where(swap, short_cut, long_cut)
-
-
-def within(lengths: Ints) -> Ints:
-    """Return 0, 1, …, length−1 for each length in turn, as one array of their sum."""
-    ends = np.cumsum(lengths)
-    return np.arange(ends[-1] if len(ends) else 0, dtype=np.int64) - np.repeat(ends - lengths, lengths)
 
 
 def _lay(pieces: Sequence[tuple[Any, Ints, int]], cut: NDArray[np.bool_]) -> Sequences:

@@ -14,6 +14,12 @@ from numpy.typing import NDArray
 from smartcli.errors import SmartCliError
 
 
+def within(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return 0, 1, …, length−1 for each length in turn, as one array of their sum."""
+    ends = np.cumsum(lengths)
+    return np.arange(ends[-1] if len(ends) else 0, dtype=np.int64) - np.repeat(ends - lengths, lengths)
+
+
 @dataclass(frozen=True)
 class Ragged:
     """Rows of token ids: row i is `ids[offsets[i]:offsets[i + 1]]`."""
@@ -40,8 +46,13 @@ class Ragged:
         """Return the given rows, copied."""
         lengths = self.offsets[rows + 1] - self.offsets[rows]
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        within = np.arange(offsets[-1], dtype=np.int64) - np.repeat(offsets[:-1], lengths)
-        return Ragged(self.ids[np.repeat(self.offsets[rows], lengths) + within], offsets)
+        return Ragged(self.ids[np.repeat(self.offsets[rows], lengths) + within(lengths)], offsets)
+
+    def followed_by(self, other: Ragged) -> Ragged:
+        """Return the rows of both, copied."""
+        ids = np.concatenate([self.ids[self.offsets[0] : self.offsets[-1]], other.ids])
+        starts = self.offsets - self.offsets[0]
+        return Ragged(ids, np.concatenate([starts, other.offsets[1:] + starts[-1]]))
 
     @classmethod
     def of(cls, rows: Sequence[NDArray[np.int32]]) -> Ragged:

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from smartcli.data.joining import Sequences, within
+from smartcli.data.joining import Sequences
+from smartcli.data.ragged import within
 from smartcli.engine.model.part import Part
 
 Ints = NDArray[np.int64]

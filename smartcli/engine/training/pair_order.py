@@ -31,7 +31,6 @@ def drawn_swaps(seed: int, task: str, step: int, count: int, chance: float) -> N
 def exchanged(sides: Sequence[Ragged], rows: NDArray[np.int64], swapped: NDArray[np.bool_]) -> list[Ragged]:
     """Return both sides of `rows` (n,) in memory, exchanged where `swapped` (n,) says so."""
     n = len(rows)
-    one, other = sides[0].take(rows), sides[1].take(rows)
-    both = Ragged.of([side[row] for side in (one, other) for row in range(n)])
+    both = sides[0].take(rows).followed_by(sides[1].take(rows))
     first = np.arange(n) + n * swapped
     return [both.take(first), both.take((first + n) % (2 * n))]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from smartcli.data.ragged import Ragged
 from smartcli.engine.training.batches import Split
 
 
@@ -18,7 +17,7 @@ def take(split: Split, rows: NDArray[np.int64]) -> Split:
 
 def joined(first: Split, second: Split) -> Split:
     """Return the rows of both, their tokens copied; those of `second` have no label and count as such."""
-    sides = [_joined(one, other) for one, other in zip(first.sides, second.sides, strict=True)]
+    sides = [one.followed_by(other) for one, other in zip(first.sides, second.sides, strict=True)]
     assert first.labels is not None
     none = np.full((len(second), *first.labels.shape[1:]), np.nan)
     n = len(first)
@@ -28,9 +27,3 @@ def joined(first: Split, second: Split) -> Split:
         lambda row: first.row_id(row) if row < n else second.row_id(row - n),
         unlabelled=first.unlabelled + len(second),
     )
-
-
-def _joined(one: Ragged, other: Ragged) -> Ragged:
-    ids = np.concatenate([one.ids[one.offsets[0] : one.offsets[-1]], other.ids])
-    starts = one.offsets - one.offsets[0]
-    return Ragged(ids, np.concatenate([starts, other.offsets[1:] + starts[-1]]))
