@@ -52,7 +52,7 @@ def push_to_url(checkpoint: Checkpoint, url: str, *, force: bool, say: Say) -> P
             part.remove_folder()
             raise _taken(target)
     if target.renames:
-        _rename(part, target)
+        _rename(part, target, may_replace)
     else:
         _copy(part, target, manifest)
     part.remove_folder()
@@ -105,9 +105,11 @@ def _upload(checkpoint: Checkpoint, part: Remote) -> None:
     part.write(MANIFEST, manifest_bytes(manifest))
 
 
-def _rename(part: Remote, target: Remote) -> None:
+def _rename(part: Remote, target: Remote, may_replace: bool) -> None:
     aside = target.at(f"{target.path}.old{part.path.removeprefix(target.path)}")
     replaced = target.exists()
+    if replaced and not may_replace:
+        raise _taken(target)
     if replaced:
         aside.remove_folder()
         target.rename(aside)
