@@ -62,9 +62,9 @@ def assign_folds(
 
 def _strata(task: Task, groups: Sequence[Sequence[int]], labels: np.ndarray, folds: int) -> NDArray[np.int64]:
     """Return a class for each group of rows; scores in blocks of `folds` groups, sets of labels by their rarest."""
+    if task.kind in ("regression", "multilabel") and len(groups) < folds:
+        raise _too_many(task, folds, _rows(len(groups)))
     if task.kind == "regression":
-        if len(groups) < folds:
-            raise _too_many(task, folds, _rows(len(groups)))
         middle = np.array([labels[rows].mean() for rows in groups])
         place = np.empty(len(groups), dtype=np.int64)
         place[np.argsort(middle, kind="stable")] = np.arange(len(groups))

@@ -36,7 +36,7 @@ def cut(counts: Mapping[str, int], most: Mapping[str, int]) -> list[Rows]:
     """
     needed = max(-(-count // most[task]) for task, count in counts.items())
     return [
-        {task: np.arange(at * most[task], (at + 1) * most[task])[: max(0, n - at * most[task])]
+        {task: np.arange(min(at * most[task], n), min((at + 1) * most[task], n))
          for task, n in counts.items()}
         for at in range(needed)
     ]  # fmt: skip

@@ -19,7 +19,7 @@ from smartcli.workflows.scoring.evaluation import IN_INT8, check_labels, check_s
 from smartcli.workflows.scoring.over_seeds import all_but_the_seed
 from smartcli.workflows.scoring.sources import Say, Subject, predictions_on, silent, subject_of
 
-FEWEST_DRAWS = 1_000
+FEWEST_DRAWS, MOST_DRAWS = 1_000, 1_000_000
 
 
 def compare(
@@ -40,8 +40,10 @@ def compare(
     head for, fewer than 1,000 draws.
     """
     check_split(split)
-    if draws < FEWEST_DRAWS:
-        raise UserError(f"--draws must be a whole number at least {FEWEST_DRAWS:,}, found {draws}")
+    if not FEWEST_DRAWS <= draws <= MOST_DRAWS:
+        raise UserError(
+            f"--draws must be a whole number at least {FEWEST_DRAWS:,} and at most {MOST_DRAWS:,}, found {draws}"
+        )
     if not 0 <= seed <= (OPTION_OF["seed"].high or seed):
         raise UserError(
             f"--seed must be a whole number at least 0 and at most {OPTION_OF['seed'].high:g}, found {seed}"

@@ -12,6 +12,7 @@ from smartcli.atomic import canonical_json
 from smartcli.config import Settings
 from smartcli.errors import UserError
 from smartcli.home import Home
+from smartcli.registry.names import check_name
 from smartcli.workflows.search.bounds import Bounds
 from smartcli.workflows.search.search_storage import NEEDS_EXTRA, Place, read_place
 from smartcli.workflows.studies.cells import (
@@ -128,6 +129,7 @@ def plan_search(
 
 
 def _own_journal(home: Home, prefix: str, about: Mapping[str, Any]) -> Place:
+    check_name(prefix, "--name")
     digest = hashlib.sha256(canonical_json(about)).hexdigest()[:8]
     path = home.studies / f"{prefix}-{digest}.journal"
     return Place(str(path), path=path)

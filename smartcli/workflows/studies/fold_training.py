@@ -20,6 +20,7 @@ from smartcli.errors import UserError
 from smartcli.home import Home
 from smartcli.metrics import overall, score_tasks
 from smartcli.registry.checkpoint import Checkpoint
+from smartcli.registry.names import check_name
 from smartcli.registry.registry import Registry
 from smartcli.report.tables import ScoreTable, three
 from smartcli.workflows.scoring.ensembling import check_heads, ensemble
@@ -82,19 +83,22 @@ def plan_folds(
     check_count(folds)
     shared = shared_flags(flags, ("fold",), "--folds")
     name = flags.get("name")
+    if name is not None:
+        check_name(str(name), "--name")
     base = Base(home, str(name or PREFIX), shared, config, recipe)
     (seed,) = seeds_from(base, 1)
-    cells = [
-        Cell(f"fold{i}of{folds}", f"fold {i} of {folds}", {"fold": f"{i}/{folds}"}, seed) for i in range(1, folds + 1)
-    ]
-    planned = plan(base, cells)
-    resolved = resolve_cell(base, "finetune", planned[0].flags)
+    resolved = resolve_cell(base, "finetune", {**shared, "fold": f"1/{folds}", "seed": seed})
     data_set, settings = resolved.data_set, resolved.settings
     trained = data_set.tasks.select(settings.tasks)
     check_all_tasks(resolved, "--folds")
     for task in trained:
         if "train" in data_set.splits(task.name):
             fold_rows(data_set, task, settings.rows, folds)
+    # Only now, since a cell is work too, and there are no more folds than rows.
+    cells = [
+        Cell(f"fold{i}of{folds}", f"fold {i} of {folds}", {"fold": f"{i}/{folds}"}, seed) for i in range(1, folds + 1)
+    ]
+    planned = plan(base, cells)
     if name is not None and name in Registry(home).names():
         _check_own(Registry(home).open(str(name)), [one.name for one in planned])
     return FoldPlan(base, tuple(planned), folds, None if name is None else str(name))

@@ -26,6 +26,7 @@ def test_a_wrong_search_is_refused(home: Home, tmp_path: Path) -> None:
         ({"flags": {"lambda": "1"}}, "--lambda is what this search varies"),
         ({"flags": {"resume": "ckpt3"}}, "the cells find their own runs"),
         ({"flags": {"lr": "-1"}}, "--lr must be a number"),
+        ({"flags": {"name": "../../evil"}}, "--name must be 1 to 64 letters"),
         ({"bounds": {"surgery": Choice(("none", "pcgrat"))}}, "pcgrat"),
         ({"top": 5}, "--top must be from 2 to the 4 trials"),
         ({"top": 1}, "--top must be from 2 to the 4 trials"),

@@ -141,6 +141,22 @@ def test_bad_input_is_exit_2_and_trains_nothing(
     assert Registry(home).names() == []
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--folds", "3", "--name", "my model"], "--name must be 1 to 64 letters"),
+        (["--folds", "1000000000"], "--folds 1000000000 is too many"),
+    ],
+)
+def test_a_bad_name_and_absurdly_many_folds_are_said_at_once(
+    home: Home, data: DataSet, smart: Smart, more: list[str], said: str
+) -> None:
+    ran = smart("finetune", *QUICK, *more)
+    assert ran.exit_code == 2
+    assert said in " ".join(ran.stderr.split())
+    assert Registry(home).names() == []
+
+
 def test_a_name_that_something_else_has_is_refused_before_training(home: Home, data: DataSet, smart: Smart) -> None:
     assert smart("finetune", *QUICK, "--name", "taken").exit_code == 0
     result = smart("finetune", *QUICK, "--folds", "3", "--name", "taken")
