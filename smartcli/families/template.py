@@ -62,8 +62,10 @@ def probe_template(tokenizer: Tokenizer, spec: EncoderSpec, where: str | Path) -
     word = next((probe for probe in PROBES if tokenizer.encode(probe, add_special_tokens=False).ids), None)
     if word is None:
         raise UserError(f"{where}: it gives no ids for ordinary words; is it the tokenizer of this encoder?")
-    singles = _runs(tokenizer.encode(word), [None, 0, None], where)
-    pairs = _runs(tokenizer.encode(word, word), [None, 0, None, 1, None], where)
+    # Models of a type that never sees the tokenizer's type ids get zeros, as transformers gives them, whatever it says.
+    read = spec.family.type_ids and spec.token_types >= 2
+    singles = _runs(tokenizer.encode(word), [None, 0, None], read, where)
+    pairs = _runs(tokenizer.encode(word, word), [None, 0, None, 1, None], read, where)
     if not singles[0][0] + singles[2][0]:
         raise UserError(
             f"{where}: its post-processor puts no special token around a sentence; expected one that marks start or "
@@ -71,9 +73,6 @@ def probe_template(tokenizer: Tokenizer, spec: EncoderSpec, where: str | Path) -
         )
     kinds = (_same(singles[:2], where), singles[2][1])
     pair_kinds = (_same(pairs[:2], where), pairs[2][1], _same([pairs[3], pairs[4]], where))
-    # A type whose models never see the tokenizer's type ids gets zeros, as transformers gives it.
-    if not spec.family.type_ids or spec.token_types < 2:
-        kinds, pair_kinds = (0, 0), (0, 0, 0)
     largest = max(kinds + pair_kinds)
     if largest >= max(1, spec.token_types):
         raise UserError(
@@ -100,15 +99,18 @@ def _same(runs: list[tuple[Tokens, int]], where: str | Path) -> int:
     return kinds.pop()
 
 
-def _runs(encoding: Encoding, expected: list[int | None], where: str | Path) -> list[tuple[Tokens, int]]:
-    """Split an encoding into the expected runs of one sequence each (None: special tokens, maybe none)."""
+def _runs(encoding: Encoding, expected: list[int | None], read: bool, where: str | Path) -> list[tuple[Tokens, int]]:
+    """Split an encoding into the expected runs of one sequence each (None: special tokens, maybe none).
+
+    Each run has its type id, 0 where the model does not `read` any.
+    """
     runs: list[tuple[Tokens, int]] = []
     at = 0
     for sequence in expected:
         start = at
         while at < len(encoding.ids) and encoding.sequence_ids[at] == sequence:
             at += 1
-        kinds = set(encoding.type_ids[start:at])
+        kinds = set(encoding.type_ids[start:at]) if read else {0}
         if len(kinds) > 1 or (start == at and sequence is not None):
             break
         runs.append((tuple(encoding.ids[start:at]), kinds.pop() if kinds else 0))

@@ -132,7 +132,11 @@ def test_a_task_that_one_side_lacks_is_left_out_with_overall(home: Home, data: D
         (("good", "goood"), 'no checkpoint "goood"; did you mean "good"'),
         (("good", "x-*"), 'no checkpoint matches "x-*"'),
         (("good,", "bad"), "A: expected a checkpoint, or several joined by commas"),
-        (("good", "bad", "--draws", "10"), "--draws must be a whole number at least 1,000, found 10"),
+        (
+            ("good", "bad", "--draws", "10"),
+            "--draws must be a whole number at least 1,000 and at most 1,000,000, found 10",
+        ),
+        (("good", "bad", "--draws", "10000000000000000000000"), "found 10000000000000000000000"),
         (("good", "bad", "--seed", "-1"), "--seed must be a whole number at least 0"),
         (("good", "bad", "--split", "tset"), '--split must be one of dev, test; found "tset"'),
         (("good", "bad", "--data", "nowhere"), "nowhere"),

@@ -171,7 +171,8 @@ def test_long_sentences_equal_transformers_with_the_real_window_and_bases(tmp_pa
     assert read_spec(tmp_path / "saved") == spec
 
 
-def test_a_byte_level_tokenizer_reads_as_in_transformers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pair", ["[CLS] $A [SEP] $B [SEP]", "[CLS]:0 $A:0 [SEP]:0 [CLS]:1 $B:1 [SEP]:1"])
+def test_a_byte_level_tokenizer_reads_as_in_transformers(tmp_path: Path, pair: str) -> None:
     """Laid out as the public file: NFC, byte-level BPE without an unknown token, special tokens behind the others."""
     transformers = pytest.importorskip("transformers")
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -188,7 +189,7 @@ def test_a_byte_level_tokenizer_reads_as_in_transformers(tmp_path: Path) -> None
     made.add_special_tokens(["[UNK]", "[CLS]", "[SEP]", "[PAD]", AddedToken("[MASK]", lstrip=True, special=True)])
     ids = {token: made.token_to_id(token) for token in ("[CLS]", "[SEP]")}
     made.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=list(ids.items())
+        single="[CLS] $A [SEP]", pair=pair, special_tokens=list(ids.items())
     )
     folder = make_tiny_encoder(tmp_path, "modernbert", vocab_size=made.get_vocab_size())
     made.save(str(folder / "tokenizer.json"))
