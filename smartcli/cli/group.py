@@ -21,6 +21,7 @@ from smartcli import ranks
 from smartcli.cli.arguments import rewrite
 from smartcli.cli.hangup import discard, outliving_the_terminal
 from smartcli.errors import SaidElsewhere, SmartCliError, Stopped
+from smartcli.hidden import hidden
 from smartcli.visible import visible
 from smartcli.workflows.training.signals import stopping_signals
 
@@ -110,7 +111,7 @@ def _say_usage(error: TyperException, complete: Callable[[], TyperGroup]) -> int
         return error.exit_code
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "smart"
-    message = error.format_message().rstrip(".")
+    message = hidden(error.format_message().rstrip("."))
     if type(error).__name__ == "NoSuchOption":
         message = _no_such_option(command, str(getattr(error, "option_name", "")), error, context)
     elif command == "smart" and (found := _NO_COMMAND.match(message)) and (near := _below(found[1], complete())):

@@ -110,6 +110,7 @@ def test_debug_shows_where_an_error_comes_from(smart: Smart) -> None:
         ("show ckpt1 --jsn", 'smart show has no option --jsn; did you mean "--json"?'),
         ("finetune --lambda", "Option '--lambda' requires an argument"),
         ("finetune surplus", "Got unexpected extra argument"),
+        ("sweep postgresql://me:hush@h/db", "Got unexpected extra argument(s) (postgresql://***@h/db)"),
         ("--home", "requires an argument"),
     ],
 )
